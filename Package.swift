@@ -1,0 +1,27 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for every Swift target: language mode 6, strict memory safety, no warnings.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+  name: "MsgBox",
+  products: [
+    .library(name: "MsgBox", targets: ["MsgBox"]),
+    .library(name: "msgbox", type: .dynamic, targets: ["MsgBox"]),
+  ],
+  targets: [
+    .target(name: "CMsgBox"),
+    .target(name: "MsgBox", dependencies: ["CMsgBox"], swiftSettings: settings),
+    .testTarget(
+      name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
+  ]
+)

@@ -1,0 +1,1 @@
+#include "msgbox_shims.h"

@@ -1,0 +1,405 @@
+/* msgbox.h - one event callback for every connection: TCP or UDP, client or server.
+
+   The three-line server:
+
+       static void on_event(const msg_Event *e) { if (e->type == msg_request) msg_answer(e->request, e->data); }
+       ...
+       msg_listen("udp://127.0.0.1:2345", on_event);
+       while (msg_runloop(-1) >= 0) {}
+
+   Threads. A box and everything in it belongs to the thread that made it; a handle used from another
+   thread is answered with MSG_ERR_WRONG_THREAD. Only msg_waker_wake and msg_waker_destroy may be called
+   from any thread. Callbacks come only from inside msg_runloop and msg_box_runloop, and every call of this
+   header is legal inside every callback, except that running the loop there is MSG_ERR_REENTRANT.
+
+   Handles. msg_Box, msg_Conn and msg_Request are numbers, never reused; 0 is never a handle. A handle that
+   has ended is answered with MSG_ERR_BAD_HANDLE, never with a crash.
+
+   What follows what. Each start has exactly one outcome, each open exactly one end, each get one answer:
+
+       msg_connect                 connection_setup | connection_setup_error
+       msg_listen                  listening | listening_error
+       listening                   listening_ended
+       connection_setup (client),
+       connection_ready (server)   connection_closed | connection_lost, and nothing after it
+       msg_get that gave MSG_OK    reply | reply_missing; the missing ones come before closed and lost
+
+   Bytes. What a call is given is copied before it returns; the bytes of an event live until its callback
+   returns. */
+#ifndef MSGBOX_H
+#define MSGBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define MSG_API __attribute__((visibility("default")))
+#define MSG_NODISCARD __attribute__((warn_unused_result))
+#else
+#define MSG_API
+#define MSG_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MSG_VERSION_MAJOR 0
+#define MSG_VERSION_MINOR 1
+#define MSG_VERSION_PATCH 0
+#define MSG_VERSION_NUMBER (MSG_VERSION_MAJOR * 1000000 + MSG_VERSION_MINOR * 1000 + MSG_VERSION_PATCH)
+
+/* ---- Handles and data ------------------------------------------------------------------------- */
+
+/* A box: the sockets, connections and timers of one thread, driven by one loop. */
+typedef struct msg_Box {
+  uint64_t id;
+} msg_Box;
+
+/* A connection or a listener. It names its peer for life. */
+typedef struct msg_Conn {
+  uint64_t id;
+} msg_Conn;
+
+/* A request that was received and may be answered once, also later and outside its callback. */
+typedef struct msg_Request {
+  uint64_t id;
+} msg_Request;
+
+/* Bytes that somebody else owns. `bytes` may be NULL when `count` is 0. */
+typedef struct msg_Data {
+  const void *bytes;
+  size_t count;
+} msg_Data;
+
+/* Wraps `count` bytes at `bytes`; copies nothing. */
+static inline msg_Data msg_data(const void *bytes, size_t count) {
+  msg_Data data;
+  data.bytes = bytes;
+  data.count = count;
+  return data;
+}
+
+/* Wraps a C string without its final 0; NULL is empty; copies nothing. */
+static inline msg_Data msg_text(const char *text) {
+  size_t count = 0;
+  while (text && text[count]) count++;
+  return msg_data(text, count);
+}
+
+/* ---- Status codes ----------------------------------------------------------------------------- */
+
+/* Every code: name, number, text. Append only; a number never changes its meaning.
+   0 is success, negative is a failure, positive is an end that is no failure. */
+#define MSG_STATUS_MAP(X)                                                                            \
+  X(OK, 0, "success")                                                                                \
+  X(ERR_INVALID_ARGUMENT, -1, "an argument is out of its range")                                     \
+  X(ERR_BAD_HANDLE, -2, "the handle has ended or never was")                                         \
+  X(ERR_WRONG_THREAD, -3, "the handle belongs to another thread")                                    \
+  X(ERR_ENDED, -4, "the end of this connection is decided")                                          \
+  X(ERR_WOULD_BLOCK, -5, "the send queue is at its mark; wait for msg_writable")                     \
+  X(ERR_TOO_BIG, -6, "the message is larger than this connection can carry")                         \
+  X(ERR_BUSY, -7, "65535 gets are waiting for their replies")                                        \
+  X(ERR_REENTRANT, -8, "the loop cannot be run from inside a callback")                              \
+  X(ERR_LIMIT, -9, "a configured limit is reached")                                                  \
+  X(ERR_BAD_ADDRESS, -10, "the address is not (tcp|udp)://(ip|*|[ipv6]|name):port")                  \
+  X(ERR_RESOLVE, -11, "the host name has no address")                                                \
+  X(ERR_ADDRESS_IN_USE, -12, "the local address is in use")                                          \
+  X(ERR_NOT_PERMITTED, -13, "the system does not permit it")                                         \
+  X(ERR_NO_DESCRIPTORS, -14, "the process or the system is out of descriptors")                      \
+  X(ERR_REFUSED, -15, "nobody listens there")                                                        \
+  X(ERR_UNREACHABLE, -16, "the network or the host cannot be reached")                               \
+  X(ERR_TIMED_OUT, -17, "nothing was heard in time")                                                 \
+  X(ERR_CANCELLED, -18, "ended by the program before its outcome")                                   \
+  X(ERR_SYSTEM, -19, "a system call failed; see system_error")                                       \
+  X(ERR_RESET, -20, "the peer's end of the stream is gone without a close")                          \
+  X(ERR_PROTOCOL, -21, "the peer broke the protocol")                                                \
+  X(ERR_UNKNOWN_SESSION, -22, "the peer does not know this session; it was restarted or gave it up") \
+  X(ERR_DENIED, -23, "the peer denied the connection")                                               \
+  X(ERR_OVERLOAD, -24, "the peer has no room for the connection")                                    \
+  X(ERR_IDLE, -25, "the peer ended the connection for want of data")                                 \
+  X(ERR_REPLACED, -26, "the peer replaced the connection by another")                                \
+  X(ERR_CONNECTION_ENDED, -27, "the connection ended before the reply came")                         \
+  X(ERR_NO_MEMORY, -28, "the system is out of memory")                                               \
+  X(END_LOCAL, 1, "closed by this program")                                                          \
+  X(END_PEER, 2, "closed by the peer")                                                               \
+  X(END_UNLISTENED, 3, "closed because its listener ended")
+
+enum {
+#define MSG_STATUS_ENUM(name, number, text) MSG_##name = number,
+  MSG_STATUS_MAP(MSG_STATUS_ENUM)
+#undef MSG_STATUS_ENUM
+  MSG_STATUS_RESERVED_ = -32768
+};
+
+/* Returns the name of a status code, such as "ERR_TIMED_OUT"; "UNKNOWN" for other numbers. Static. Any thread. */
+MSG_API const char *msg_status_name(int32_t code);
+
+/* Returns one sentence on a status code for people; never NULL. Static. Any thread. */
+MSG_API const char *msg_status_text(int32_t code);
+
+/* ---- Events ----------------------------------------------------------------------------------- */
+
+/* The types of events. Append only. */
+enum {
+  msg_listening = 1,              /* conn: the listener; it accepts from here on */
+  msg_listening_error = 2,        /* conn: the listener that could not be; code */
+  msg_listening_ended = 3,        /* conn: the listener; every connection of it has ended before */
+  msg_connection_setup = 4,       /* client: somebody is there and has accepted */
+  msg_connection_setup_error = 5, /* client: code; next is set if a reconnection follows */
+  msg_connection_ready = 6,       /* server: a new connection, cloned from its listener */
+  msg_message = 7,                /* data */
+  msg_request = 8,                /* data, request: answer it with msg_answer */
+  msg_reply = 9,                  /* data, get_context */
+  msg_reply_missing = 10,         /* get_context, code: ERR_TIMED_OUT or ERR_CONNECTION_ENDED */
+  msg_connection_closed = 11,     /* code: why; END_LOCAL, END_PEER, ... */
+  msg_connection_lost = 12,       /* code: why; next is set if a reconnection follows */
+  msg_writable = 13,              /* after ERR_WOULD_BLOCK: the queue is below half of its mark */
+  msg_error = 14                  /* conn: the listener or connection it happened on; code; nothing ends by it */
+};
+
+/* What happened. Valid until the callback returns, and so are the bytes of `data`. */
+typedef struct msg_Event {
+  size_t size;          /* bytes of this structure that the library filled in */
+  uint32_t type;        /* msg_listening ... */
+  int32_t code;         /* MSG_OK or why */
+  msg_Box box;          /* where it happened */
+  msg_Conn conn;        /* whom it concerns */
+  msg_Conn listener;    /* the listener that conn was cloned from; id 0 at a client */
+  msg_Conn next;        /* the connection that replaces this one (reconnect_wait_ms); else id 0 */
+  msg_Request request;  /* of msg_request; else id 0 */
+  msg_Data data;        /* of msg_message, msg_request and msg_reply; borrowed */
+  void *context;        /* of conn: from msg_Options or msg_set_context */
+  void *get_context;    /* of msg_reply and msg_reply_missing: what msg_get was given */
+  int32_t system_error; /* the errno behind code, or 0 */
+} msg_Event;
+
+/* Gets every event of the connections it was given for. Called on the thread of the box, from inside the loop. */
+typedef void (*msg_Callback)(const msg_Event *event);
+
+/* Returns the name of an event type, such as "message"; "unknown" for other numbers. Static. Any thread. */
+MSG_API const char *msg_event_name(uint32_t type);
+
+/* ---- Options ---------------------------------------------------------------------------------- */
+
+/* How a listener and its connections, or one outgoing connection, behave. A field that is 0 means its
+   default. Start from MSG_OPTIONS_INIT. Times are milliseconds, 1..86400000 unless said otherwise. */
+typedef struct msg_Options {
+  size_t size;                    /* sizeof(msg_Options) */
+  void *context;                  /* handed out with every event; connections inherit their listener's */
+  uint32_t heartbeat_ms;          /* 10000: at most so long between two packets of ours; 10.. */
+  uint32_t suspect_ms;            /* 15000: silence after which a UDP path is probed each second */
+  uint32_t lost_ms;               /* 30000: silence after which a connection is lost; >= 2 * heartbeat_ms + 1000 */
+  uint32_t connect_timeout_ms;    /* 10000: for name, addresses and handshake together */
+  uint32_t get_timeout_ms;        /* 5000: for msg_get, unless it says otherwise */
+  uint32_t reconnect_wait_ms;     /* 0 = never: a client that failed or was lost tries again after this, with jitter */
+  uint32_t max_message_bytes;     /* largest message accepted from the peer: 1048576 on UDP, 16777216 on TCP (the most) */
+  uint32_t send_mark_messages;    /* 1000: messages queued per connection before ERR_WOULD_BLOCK */
+  uint32_t send_mark_bytes;       /* 1048576: bytes queued per connection before ERR_WOULD_BLOCK */
+  uint32_t max_connections;       /* 1000000: of a listener */
+  uint32_t implicit_peers;        /* 0 or 1: a UDP listener accepts peers that never say hello (bare 8-byte headers) */
+  uint32_t socket_buffer_bytes;   /* 4194304: asked of the kernel for UDP sockets, each way; it may give less */
+} msg_Options;
+
+#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* ---- The default box: one per thread, made on first use ---------------------------------------- */
+
+/* Starts to listen in the thread's default box. `address` is "(tcp|udp)://(ip|*|[ipv6]|name):port", * is every
+   address of both families, port 0 lets the system choose (msg_local_port tells).
+   Returns the listener, whose outcome is msg_listening or msg_listening_error, always as an event; id 0 only if
+   callback is NULL, or no box or handle can be made. Owner thread: the calling one. */
+MSG_API msg_Conn msg_listen(const char *address, msg_Callback callback);
+
+/* Starts to connect in the thread's default box; `address` as for msg_listen, without *. Messages and gets may be
+   queued at once, within the marks. Returns the connection, whose outcome is msg_connection_setup or
+   msg_connection_setup_error, always as an event; id 0 only if callback is NULL, or no box or handle can be made. */
+MSG_API msg_Conn msg_connect(const char *address, msg_Callback callback);
+
+/* Runs one turn of the thread's default box: sends what is queued, waits up to `timeout_ms` (0: not at all, negative:
+   without limit) until something happens, and calls the callbacks. Returns the number of events delivered (0 after
+   a wake or a time-out), or ERR_REENTRANT, ERR_NO_DESCRIPTORS, ERR_NO_MEMORY. */
+MSG_API int32_t msg_runloop(int32_t timeout_ms);
+
+/* Returns the calling thread's default box, made on first use; id 0 if it cannot be made. */
+MSG_API msg_Box msg_default_box(void);
+
+/* ---- Connections ------------------------------------------------------------------------------ */
+
+/* Queues one message of 0 or more bytes; it leaves at the end of the turn, or before. Over UDP a message may be lost
+   or arrive out of order, over TCP it arrives unless the connection ends.
+   Returns OK, ERR_WOULD_BLOCK (nothing was queued; msg_writable follows), ERR_TOO_BIG, ERR_ENDED, ERR_BAD_HANDLE,
+   ERR_WRONG_THREAD or ERR_INVALID_ARGUMENT. */
+MSG_API int32_t msg_send(msg_Conn conn, msg_Data data);
+
+/* Asks for a reply. `context` comes back with msg_reply or msg_reply_missing, exactly one of which follows OK.
+   Returns what msg_send returns, or ERR_BUSY; after anything but OK the get has not begun. */
+MSG_API int32_t msg_get(msg_Conn conn, msg_Data data, void *context);
+
+/* As msg_get, with a time-out of its own in milliseconds; 0 means the connection's. */
+MSG_API int32_t msg_get_within(msg_Conn conn, msg_Data data, void *context, uint32_t timeout_ms);
+
+/* Answers a request, once: from its callback or later, in any order.
+   Returns what msg_send returns; ERR_BAD_HANDLE if it was answered, or its connection has ended. After ERR_WOULD_BLOCK
+   or ERR_TOO_BIG the request is still open. */
+MSG_API int32_t msg_answer(msg_Request request, msg_Data data);
+
+/* Ends a connection: what was queued is sent, then a close; its end follows as an event, msg_connection_closed, or
+   msg_connection_setup_error with ERR_CANCELLED if it had no outcome yet.
+   Returns OK, ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT for a listener. */
+MSG_API int32_t msg_disconnect(msg_Conn conn);
+
+/* Ends a listener: msg_connection_closed for each of its connections, then msg_listening_ended; or
+   msg_listening_error with ERR_CANCELLED if it had no outcome yet.
+   Returns OK, ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT for a connection. */
+MSG_API int32_t msg_unlisten(msg_Conn listener);
+
+/* Replaces the context of a connection or listener. Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_set_context(msg_Conn conn, void *context);
+
+/* Returns the context of a connection or listener; NULL for a bad handle. */
+MSG_API void *msg_context(msg_Conn conn);
+
+/* Writes the peer's address (a listener's: its own), such as "udp://[::1]:2345", with a final 0. 64 bytes always
+   suffice for addresses; `capacity` is the room at `buffer`. Returns the length without the 0, or ERR_BAD_HANDLE,
+   ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT when it does not fit. */
+MSG_API int32_t msg_address(msg_Conn conn, char *buffer, size_t capacity);
+
+/* Returns the local port, 0..65535 (0: not known yet), or ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_local_port(msg_Conn conn);
+
+/* ---- Explicit boxes and foreign loops ---------------------------------------------------------- */
+
+/* Makes a box that belongs to the calling thread. Returns it, or id 0 if the system gives no descriptor or memory. */
+MSG_API msg_Box msg_box_create(void);
+
+/* Ends a box: closes are sent, every handle of it ends, nothing is called. Inside a callback it takes effect after
+   it. Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_box_destroy(msg_Box box);
+
+/* As msg_listen, in `box`, with options (NULL: the defaults). Options out of range give msg_listening_error with
+   ERR_INVALID_ARGUMENT. */
+MSG_API msg_Conn msg_box_listen(msg_Box box, const char *address, msg_Callback callback, const msg_Options *options);
+
+/* As msg_connect, in `box`, with options (NULL: the defaults). */
+MSG_API msg_Conn msg_box_connect(msg_Box box, const char *address, msg_Callback callback, const msg_Options *options);
+
+/* As msg_runloop, for `box`; also ERR_BAD_HANDLE and ERR_WRONG_THREAD. */
+MSG_API int32_t msg_box_runloop(msg_Box box, int32_t timeout_ms);
+
+/* Returns one descriptor that is readable (level-triggered) whenever the box has something to receive, or
+   ERR_BAD_HANDLE or ERR_WRONG_THREAD. It belongs to the box; only poll it. With msg_box_deadline_ms and
+   msg_box_runloop(box, 0) a box lives inside any event loop. */
+MSG_API int32_t msg_box_descriptor(msg_Box box);
+
+/* Returns the milliseconds (rounded up) after which msg_box_runloop(box, 0) should run although the descriptor is
+   silent: 0 when something is queued, -1 when nothing is due at all; or a code below -1. */
+MSG_API int32_t msg_box_deadline_ms(msg_Box box);
+
+/* Sends what is queued without waiting for the end of the turn. Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_box_flush(msg_Box box);
+
+/* Wakes a loop from another thread; it stays valid after its box has ended, and then does nothing. */
+typedef struct msg_Waker msg_Waker;
+
+/* Makes a waker of `box`; NULL for a bad handle or without memory. The caller destroys it. Owner thread only. */
+MSG_API msg_Waker *msg_waker_create(msg_Box box);
+
+/* Makes the running or next msg_box_runloop return without waiting. Any thread, any time; NULL does nothing. */
+MSG_API void msg_waker_wake(msg_Waker *waker);
+
+/* Frees a waker; NULL does nothing. Any thread. */
+MSG_API void msg_waker_destroy(msg_Waker *waker);
+
+/* ---- Seeing what happens ----------------------------------------------------------------------- */
+
+/* Why something was dropped. Append only. */
+#define MSG_DROP_MAP(X)                                                                              \
+  X(SHORT, 0, "shorter than its header says")                                                        \
+  X(NOT_MSGBOX, 1, "does not begin with the two bits of this protocol")                              \
+  X(VERSION, 2, "another version of the protocol")                                                   \
+  X(KIND, 3, "an unknown kind")                                                                      \
+  X(MALFORMED, 4, "fields that contradict each other")                                               \
+  X(OPTION, 5, "an option that must be understood and is not")                                       \
+  X(FRAGMENT, 6, "a fragment that cannot be placed")                                                 \
+  X(NO_SESSION, 7, "no session, and neither hello nor implicit")                                     \
+  X(UNKNOWN_SESSION, 8, "a session that is not known here")                                          \
+  X(WRONG_PATH, 9, "a known session from another address")                                           \
+  X(TOMBSTONE, 10, "late for a session that has ended")                                              \
+  X(STALE_CLOSE, 11, "a close that ends nothing here")                                               \
+  X(STALE_ACCEPT, 12, "an accept that nobody waits for")                                             \
+  X(STALE_REPLY, 13, "a reply to no waiting get: late, second or forged")                            \
+  X(STALE_RESPONSE, 14, "a path response to no challenge")                                           \
+  X(PENDING_FULL, 15, "a hello while too many are pending")                                          \
+  X(CONNECTIONS_FULL, 16, "a hello above the limit of connections")                                  \
+  X(REQUESTS_FULL, 17, "a request above the limit of open requests")                                 \
+  X(ANSWER_BUDGET, 18, "an answer to a stranger above the budget")                                   \
+  X(TOO_BIG, 19, "a message above the largest accepted")                                             \
+  X(ENDED, 20, "queued for a connection that has ended")                                             \
+  X(SEND_FAILED, 21, "refused by the system when sending")                                           \
+  X(RECEIVE_MARK, 22, "received faster than the program takes it")                                   \
+  X(TRUNCATED, 23, "a datagram larger than any of this protocol")
+
+enum {
+#define MSG_DROP_ENUM(name, number, text) MSG_DROP_##name = number,
+  MSG_DROP_MAP(MSG_DROP_ENUM)
+#undef MSG_DROP_ENUM
+  MSG_DROP_RESERVED_ = 32767
+};
+
+/* Returns the name of a drop reason, such as "WRONG_PATH"; NULL for other numbers, so that 0.. can be listed. Static. */
+MSG_API const char *msg_drop_name(uint32_t reason);
+
+/* Returns one sentence on a drop reason; NULL for other numbers. Static. Any thread. */
+MSG_API const char *msg_drop_text(uint32_t reason);
+
+/* Counters of a box since it was made, and what it holds. */
+typedef struct msg_Statistics {
+  size_t size; /* in: sizeof(msg_Statistics); out: the bytes that were filled in */
+  uint64_t datagrams_received, datagrams_sent;
+  uint64_t bytes_received, bytes_sent;       /* on both transports, with headers, without IP's */
+  uint64_t messages_received, messages_sent; /* one-way messages, requests and replies */
+  uint64_t heartbeats_received, heartbeats_sent;
+  uint64_t drops;                            /* of all reasons; msg_box_drops has each */
+  uint64_t connections, listeners;           /* in being, handshakes included */
+  uint64_t pending_hellos, tombstones;
+  uint64_t gets_waiting, requests_open;
+} msg_Statistics;
+
+/* Fills in the statistics of a box. Returns OK, ERR_INVALID_ARGUMENT, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_box_statistics(msg_Box box, msg_Statistics *statistics);
+
+/* Returns how much was dropped for `reason` since the box was made; 0 for an unknown reason or a bad handle. */
+MSG_API uint64_t msg_box_drops(msg_Box box, uint32_t reason);
+
+/* Counters of a connection. */
+typedef struct msg_ConnStatistics {
+  size_t size; /* in: sizeof(msg_ConnStatistics); out: the bytes that were filled in */
+  uint64_t messages_received, messages_sent;
+  uint64_t bytes_received, bytes_sent; /* of messages, without headers */
+  uint64_t queued_messages, queued_bytes;
+  uint64_t gets_waiting;
+  uint64_t silence_ms; /* since something was heard from the peer */
+} msg_ConnStatistics;
+
+/* Fills in the statistics of a connection. Returns OK, ERR_INVALID_ARGUMENT, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_conn_statistics(msg_Conn conn, msg_ConnStatistics *statistics);
+
+/* Levels of the log. Append only. */
+enum { MSG_LOG_ERROR = 1, MSG_LOG_WARNING = 2, MSG_LOG_INFO = 3, MSG_LOG_DEBUG = 4 };
+
+/* Gets one line of the log, without a line end; `text` lives until it returns. It must call nothing of this header. */
+typedef void (*msg_LogCallback)(void *user, uint32_t level, const char *text);
+
+/* Sets who gets the log of a box, up to `level`; NULL ends it. Nothing is logged by default.
+   Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_box_set_log(msg_Box box, uint32_t level, msg_LogCallback callback, void *user);
+
+/* Returns the version of the library at hand, as MSG_VERSION_NUMBER. Any thread. */
+MSG_API uint32_t msg_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
