@@ -1,0 +1,54 @@
+/// A packet that carries no message. It is kept as these few values until it is sent.
+package enum ControlPacket: Equatable, Sendable {
+  /// A heartbeat: 16 bytes.
+  case heartbeat
+  /// A close: 16 bytes.
+  case close(CloseReason)
+  /// A hello: 48 bytes.
+  case hello(Introduction)
+  /// An accept: 32 bytes.
+  case accept(Introduction)
+  /// A path challenge with its token: 24 bytes.
+  case pathChallenge(UInt64)
+  /// A path response with the token of the challenge: 24 bytes.
+  case pathResponse(UInt64)
+
+  package var kind: PacketKind {
+    switch self {
+    case .heartbeat: .heartbeat
+    case .close: .close
+    case .hello: .hello
+    case .accept: .accept
+    case .pathChallenge: .pathChallenge
+    case .pathResponse: .pathResponse
+    }
+  }
+
+  /// Appends the packet; `session` nil leaves the session field out.
+  package func append(to bytes: inout [UInt8], session: UInt64?) {
+    var header = PacketHeader(kind: kind, flags: session == nil ? [] : .session)
+    if case .close(let reason) = self { header.replyID = reason.rawValue }
+    header.append(to: &bytes)
+    if let session { bytes.append(bigEndian: session) }
+    switch self {
+    case .heartbeat, .close:
+      break
+    case .hello(let introduction):
+      introduction.append(to: &bytes)
+      bytes.append(bigEndian: UInt64(0))
+      bytes.append(bigEndian: UInt64(0))
+    case .accept(let introduction):
+      introduction.append(to: &bytes)
+    case .pathChallenge(let token), .pathResponse(let token):
+      bytes.append(bigEndian: token)
+    }
+  }
+}
+
+extension Introduction {
+  package func append(to bytes: inout [UInt8]) {
+    bytes.append(bigEndian: session)
+    bytes.append(bigEndian: lostAfter)
+    bytes.append(bigEndian: largest)
+  }
+}

@@ -1,0 +1,124 @@
+/// One packet, parsed: the header, the fields it announces, and where its payload lies.
+///
+///     +--------+-----------+----------+------+-------------+-----------+
+///     | header | session 8 | length 2 | id 4 | options 2.. |  payload  |
+///     +--------+-----------+----------+------+-------------+-----------+
+///                  if S        if L     if F       if O
+///                                     '----------- body ---------------'
+package struct Packet: Equatable, Sendable {
+  package var kind: PacketKind
+  package var header: PacketHeader
+  package var session: UInt64?
+  package var messageID: UInt32?
+  package var payload: Range<Int>
+}
+
+/// What comes next in a datagram.
+package enum PacketStep: Equatable, Sendable {
+  case packet(Packet)
+  /// This packet is passed over; what follows it is still good.
+  case skip(DropReason)
+  /// The rest of the datagram is dropped.
+  case drop(DropReason)
+  case end
+}
+
+/// Walks over the packets of a datagram. Bounded by its bytes: each step but the last consumes at least 8.
+package struct PacketParser: Sendable {
+  private var offset = 0
+  private var isFirst = true
+
+  package init() {}
+
+  package mutating func next(_ datagram: Span<UInt8>) -> PacketStep {
+    guard offset < datagram.count || isFirst else { return .end }
+    do throws(DropReason) {
+      let packet = try parse(datagram)
+      isFirst = false
+      return packet
+    } catch {
+      offset = datagram.count
+      isFirst = false
+      return .drop(error)
+    }
+  }
+
+  private mutating func parse(_ datagram: Span<UInt8>) throws(DropReason) -> PacketStep {
+    let header = try PacketHeader(datagram, at: offset)
+    var cursor = offset + PacketHeader.size
+    var session: UInt64?
+    if header.flags.contains(.session) {
+      guard isFirst else { throw .malformed }
+      guard let number = datagram.bigEndian(UInt64.self, at: cursor) else { throw .short }
+      session = number
+      cursor += WireFormat.sessionSize
+    }
+    var end = datagram.count
+    if header.flags.contains(.length) {
+      guard let length = datagram.bigEndian(UInt16.self, at: cursor) else { throw .short }
+      cursor += WireFormat.lengthSize
+      end = cursor + Int(length)
+      guard end <= datagram.count else { throw .short }
+    }
+    guard let kind = PacketKind(rawValue: header.kind) else {
+      guard header.flags.contains(.length) else { throw .kind }
+      offset = end
+      return .skip(.kind)
+    }
+    if kind.isSolitary {
+      guard isFirst, !header.flags.contains(.length) else { throw .malformed }
+    }
+    let body = try PacketBody(datagram, cursor..<end, flags: header.flags)
+    offset = end
+    return .packet(
+      Packet(
+        kind: kind, header: header, session: session, messageID: body.messageID,
+        payload: body.payload))
+  }
+}
+
+/// The optional blocks at the front of a body, and the payload behind them.
+package struct PacketBody: Equatable, Sendable {
+  package var messageID: UInt32?
+  package var payload: Range<Int>
+
+  package init(_ bytes: Span<UInt8>, _ body: Range<Int>, flags: PacketHeader.Flags)
+    throws(DropReason)
+  {
+    var cursor = body.lowerBound
+    if flags.contains(.fragment) {
+      guard cursor + WireFormat.messageIDSize <= body.upperBound,
+        let number = bytes.bigEndian(UInt32.self, at: cursor)
+      else { throw .short }
+      messageID = number
+      cursor += WireFormat.messageIDSize
+    }
+    if flags.contains(.options) {
+      cursor = try OptionBlock.end(bytes, cursor..<body.upperBound)
+    }
+    payload = cursor..<body.upperBound
+  }
+}
+
+/// The option block: a u16 length, then values of {type u8, length u8, bytes}.
+///
+/// No option is defined yet for what this implementation does, so one whose type has the high bit 0 drops the packet,
+/// and one whose type has the high bit 1 is passed over.
+package enum OptionBlock {
+  /// The offset behind the block that begins where `range` does.
+  package static func end(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(DropReason) -> Int {
+    guard range.count >= 2, let length = bytes.bigEndian(UInt16.self, at: range.lowerBound) else {
+      throw .short
+    }
+    var cursor = range.lowerBound + 2
+    let end = cursor + Int(length)
+    guard end <= range.upperBound else { throw .short }
+    while cursor < end {
+      guard cursor + 2 <= end else { throw .malformed }
+      guard bytes[cursor] & 0x80 != 0 else { throw .option }
+      cursor += 2 + Int(bytes[cursor + 1])
+      guard cursor <= end else { throw .malformed }
+    }
+    return end
+  }
+}

@@ -1,0 +1,97 @@
+/// What a packet is for: bits 7-0 of message_type.
+package enum PacketKind: UInt8, CaseIterable, Sendable {
+  case oneWay = 0
+  case request = 1
+  case reply = 2
+  case heartbeat = 3
+  case close = 4
+  case hello = 5
+  case accept = 6
+  case pathChallenge = 8
+  case pathResponse = 9
+
+  /// Alone in its datagram and without a length, so that one datagram causes at most one answer.
+  package var isSolitary: Bool {
+    switch self {
+    case .hello, .accept, .pathChallenge, .pathResponse: true
+    case .oneWay, .request, .reply, .heartbeat, .close: false
+    }
+  }
+}
+
+/// The first 8 bytes of every packet: four unsigned 16-bit numbers, big-endian.
+///
+///      0                   1                   2                   3
+///      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+///     +---+---+-+-+-+-+---------------+-------------------------------+
+///     |1 1|ver|S|L|F|O|     kind      |          num_packets          |
+///     +---+---+-+-+-+-+---------------+-------------------------------+
+///     |           packet_id           |           reply_id            |
+///     +-------------------------------+-------------------------------+
+package struct PacketHeader: Equatable, Sendable {
+  package static let size = 8
+
+  /// The fields that follow the header.
+  package struct Flags: OptionSet, Sendable {
+    package let rawValue: UInt16
+
+    package init(rawValue: UInt16) {
+      self.rawValue = rawValue
+    }
+
+    /// S: 8 bytes, the receiver's session id.
+    package static let session = Flags(rawValue: 1 << 11)
+    /// L: 2 bytes, the length of the body; without it the body runs to the end.
+    package static let length = Flags(rawValue: 1 << 10)
+    /// F: 4 bytes at the front of the body, the message id.
+    package static let fragment = Flags(rawValue: 1 << 9)
+    /// O: options at the front of the body, behind F.
+    package static let options = Flags(rawValue: 1 << 8)
+  }
+
+  /// Bits 7-0 as they came; `PacketKind` has the known ones.
+  package var kind: UInt8
+  package var flags: Flags
+  package var numPackets: UInt16
+  package var packetID: UInt16
+  package var replyID: UInt16
+
+  package init(
+    kind: PacketKind, flags: Flags = [], numPackets: UInt16 = 1, packetID: UInt16 = 0,
+    replyID: UInt16 = 0
+  ) {
+    self.kind = kind.rawValue
+    self.flags = flags
+    self.numPackets = numPackets
+    self.packetID = packetID
+    self.replyID = replyID
+  }
+
+  /// Reads the 8 bytes at `offset`; a failure is the reason to drop the packet.
+  package init(_ bytes: Span<UInt8>, at offset: Int) throws(DropReason) {
+    guard let messageType = bytes.bigEndian(UInt16.self, at: offset) else { throw .short }
+    guard messageType >> 14 == WireFormat.magic else { throw .notMsgBox }
+    guard messageType >> 12 & 0b11 == WireFormat.version else { throw .version }
+    guard let numPackets = bytes.bigEndian(UInt16.self, at: offset + 2),
+      let packetID = bytes.bigEndian(UInt16.self, at: offset + 4),
+      let replyID = bytes.bigEndian(UInt16.self, at: offset + 6)
+    else { throw .short }
+    guard packetID < numPackets else { throw .malformed }
+    kind = UInt8(truncatingIfNeeded: messageType)
+    flags = Flags(rawValue: messageType & 0x0f00)
+    self.numPackets = numPackets
+    self.packetID = packetID
+    self.replyID = replyID
+  }
+
+  package var messageType: UInt16 {
+    WireFormat.magic << 14 | WireFormat.version << 12 | flags.rawValue | UInt16(kind)
+  }
+
+  package func append(to bytes: inout [UInt8]) {
+    bytes.append(bigEndian: messageType)
+    bytes.append(bigEndian: numPackets)
+    bytes.append(bigEndian: packetID)
+    bytes.append(bigEndian: replyID)
+  }
+}
