@@ -16,8 +16,8 @@ package struct Packet: Equatable, Sendable {
 /// What comes next in a datagram.
 package enum PacketStep: Equatable, Sendable {
   case packet(Packet)
-  /// This packet is passed over; what follows it is still good.
-  case skip(DropReason)
+  /// This packet is passed over; what follows it is still good. `session` is its session field, if it has one.
+  case skip(DropReason, session: UInt64?)
   /// The rest of the datagram is dropped.
   case drop(DropReason)
   case end
@@ -63,7 +63,7 @@ package struct PacketParser: Sendable {
     guard let kind = PacketKind(rawValue: header.kind) else {
       guard header.flags.contains(.length) else { throw .kind }
       offset = end
-      return .skip(.kind)
+      return .skip(.kind, session: session)
     }
     if kind.isSolitary {
       guard isFirst, !header.flags.contains(.length) else { throw .malformed }

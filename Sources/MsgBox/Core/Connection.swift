@@ -1,0 +1,174 @@
+/// One end of a session, or a listener: a flat record found by its slot. What only some need hangs off it.
+package struct Connection: Vacant {
+  package enum Role: UInt8, Sendable {
+    case listener
+    /// We connected.
+    case client
+    /// Cloned from a listener.
+    case server
+  }
+
+  ///     client:   waiting -> resolving -> opening -> helloing -> open -> ended
+  ///     server:   (hello, pending) -> open -> ended;  TCP: awaitingHello -> open -> ended
+  ///     listener: resolving -> binding -> open -> retiring -> ended
+  ///
+  /// Each may go to `ended` at any time; from there the slot is freed when the event of its end was delivered.
+  package enum Phase: UInt8, Sendable {
+    /// A reconnection whose time has not come.
+    case waiting
+    case resolving
+    /// The loop opens a socket.
+    case opening
+    /// Hello is sent, accept not yet there.
+    case helloing
+    /// TCP: accepted by the system, hello not yet there.
+    case awaitingHello
+    case binding
+    case open
+    /// A listener whose end is decided, while its connections' closes are sent.
+    case retiring
+    case ended
+  }
+
+  package struct Flags: OptionSet, Sendable {
+    package let rawValue: UInt8
+
+    package init(rawValue: UInt8) {
+      self.rawValue = rawValue
+    }
+
+    /// Speaks the bare 8 bytes: no session ids, no message ids.
+    static let implicit = Flags(rawValue: 1)
+    /// Silent for long: probed each second.
+    static let suspect = Flags(rawValue: 2)
+    /// A send was refused at the mark: `writable` is owed.
+    static let owesWritable = Flags(rawValue: 4)
+    /// Has an open datagram, and is in the list of those.
+    static let hasOpenDatagram = Flags(rawValue: 8)
+    /// Our id stands in the index of sessions by the id that we send with.
+    static let isIndexed = Flags(rawValue: 16)
+    /// A client that has heard something besides accept: its confirmation arrived.
+    static let isConfirmed = Flags(rawValue: 32)
+  }
+
+  package static let noSocket = SocketID(rawValue: .max)
+  package static let noSlot = UInt32.max
+
+  var role = Role.client
+  var phase = Phase.ended
+  var transport = Transport.udp
+  var flags: Flags = []
+  /// Index of the rotation that visits it.
+  var beats: UInt16 = 0
+  var socket = Connection.noSocket
+  /// The listener's slot, of a server connection.
+  var listener = Connection.noSlot
+  /// The neighbours among the connections of the same listener.
+  var previous = Connection.noSlot
+  var next = Connection.noSlot
+  var timer = TimerID.none
+  /// Ours: what packets to us carry.
+  var session: UInt64 = 0
+  /// The peer's: what our packets carry.
+  var peerSession: UInt64 = 0
+  var remote = Address.unspecified
+  var local = Address.unspecified
+  var lastHeard = Instant(nanoseconds: 0)
+  var lastSent = Instant(nanoseconds: 0)
+  /// The largest message that the peer accepts.
+  var peerLargest = UInt32.max
+  var userWords = UserWords()
+  var traffic: Traffic?
+  var clientState: ClientState?
+  var listenerState: ListenerState?
+
+  package static var vacant: Connection { Connection() }
+
+  var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
+}
+
+/// What a connection needs once messages flow: queues, waiting gets, open requests, counters.
+final class Traffic {
+  /// The datagram that small packets are packed into.
+  var builder: DatagramBuilder?
+  /// Messages and bytes in `builder`.
+  var builderMessages = 0
+  var builderBytes = 0
+  /// Accepted from the program and not yet given to the system.
+  var queuedMessages = 0
+  var queuedBytes = 0
+  /// Messages that wait for the accept.
+  var early = FIFO<EarlyMessage>()
+
+  var lastReplyID: UInt16 = 0
+  var nextMessageID: UInt32 = 0
+  /// Waiting gets by reply id; `firstGet` and `lastGet` hold them in the order of asking.
+  var gets: [UInt16: UInt32] = [:]
+  var firstGet = Connection.noSlot
+  var lastGet = Connection.noSlot
+  /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.
+  var quarantine = FIFO<QuarantinedID>()
+  var quarantined: Set<UInt16> = []
+
+  var requestCount = 0
+  var firstRequest = Connection.noSlot
+  var lastRequest = Connection.noSlot
+
+  var messagesReceived: UInt64 = 0
+  var messagesSent: UInt64 = 0
+  var bytesReceived: UInt64 = 0
+  var bytesSent: UInt64 = 0
+}
+
+/// A message that was accepted before there is somebody to send it to.
+struct EarlyMessage {
+  var head: MessageHead
+  var bytes: [UInt8]
+}
+
+struct QuarantinedID {
+  var replyID: UInt16
+  var since: Instant
+}
+
+/// What only an outgoing connection has.
+final class ClientState {
+  let locator: Locator?
+  let options: ConnectionOptions
+  /// What is left to try, in the resolver's order.
+  var candidates = FIFO<Address>()
+  /// The whole attempt is given up then.
+  var deadline = Instant(nanoseconds: 0)
+  /// The candidate at hand is given up then, if there is another.
+  var candidateDeadline = Instant(nanoseconds: 0)
+  /// When the next hello, or the next confirmation, is due.
+  var nextHello = Instant(nanoseconds: 0)
+  var helloGap = Interval.milliseconds(500)
+  /// Confirmations that are still to be repeated: 0.5, 1, 2, 4 s.
+  var confirmationsLeft = 0
+  var confirmationGap = Interval.milliseconds(500)
+  /// Why the last candidate failed: the reason when all have.
+  var failure = Status.timedOut
+  var failureError: Int32 = 0
+
+  init(locator: Locator?, options: ConnectionOptions) {
+    self.locator = locator
+    self.options = options
+  }
+}
+
+/// What only a listener has.
+final class ListenerState {
+  let locator: Locator?
+  let options: ConnectionOptions
+  var connectionCount = 0
+  var firstConnection = Connection.noSlot
+  var lastConnection = Connection.noSlot
+  /// `acceptFailed` was reported and no accept has succeeded since.
+  var reportedAcceptFailure = false
+
+  init(locator: Locator?, options: ConnectionOptions) {
+    self.locator = locator
+    self.options = options
+  }
+}

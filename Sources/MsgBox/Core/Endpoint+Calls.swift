@@ -1,0 +1,204 @@
+/// What a program asks for: starts, messages and ends.
+extension Endpoint {
+  /// Starts to listen. `locator` nil means that the address could not be parsed. The outcome is an event, always.
+  /// Returns `.none` only if there is no slot left.
+  package mutating func listen(
+    _ locator: Locator?, options: ConnectionOptions, userWords: UserWords, at now: Instant
+  ) -> Handle {
+    var record = Connection()
+    record.role = .listener
+    record.transport = locator?.transport ?? .udp
+    record.phase = .resolving
+    record.userWords = userWords
+    record.listenerState = ListenerState(locator: locator, options: options)
+    guard let slot = connections.insert(record) else { return .none }
+    listenerCount += 1
+    guard let locator, options.isValid else {
+      failListener(slot, locator == nil ? .badAddress : .invalidArgument)
+      return handle(slot)
+    }
+    if case .name(let name) = locator.host {
+      actions.append(.resolve(handle(slot), name: name, port: locator.port))
+    } else {
+      bind(slot, locator.host)
+    }
+    return handle(slot)
+  }
+
+  /// Starts to connect; see `listen`.
+  package mutating func connect(
+    _ locator: Locator?, options: ConnectionOptions, userWords: UserWords, at now: Instant
+  ) -> Handle {
+    guard let slot = insertClient(locator, options: options, userWords: userWords) else {
+      return .none
+    }
+    guard let locator, locator.port != 0, locator.host != .any else {
+      end(slot, .connectionSetupError, .badAddress, at: now)
+      return handle(slot)
+    }
+    guard options.isValid else {
+      end(slot, .connectionSetupError, .invalidArgument, at: now)
+      return handle(slot)
+    }
+    beginAttempt(slot, at: now)
+    return handle(slot)
+  }
+
+  /// Queues a one-way message.
+  package mutating func send(_ message: Span<UInt8>, to handle: Handle, at now: Instant) -> Status {
+    switch connectionSlot(handle) {
+    case .failure(let status): status
+    case .success(let slot): queue(MessageHead(kind: .oneWay), message, slot, at: now)
+    }
+  }
+
+  /// Queues a request; `timeout` nil is the connection's.
+  package mutating func get(
+    _ message: Span<UInt8>, from handle: Handle, context: UInt, timeout: Interval?, at now: Instant
+  ) -> Status {
+    let slot: Int
+    switch connectionSlot(handle) {
+    case .failure(let status): return status
+    case .success(let found): slot = found
+    }
+    let traffic = traffic(slot)
+    let isImplicit = connections[slot].flags.contains(.implicit)
+    guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .busy }
+    let messageID = isImplicit ? nil : traffic.nextMessageID
+    let head = MessageHead(kind: .request, replyID: replyID, messageID: messageID)
+    let status = queue(head, message, slot, at: now)
+    guard status == .ok else { return status }
+    traffic.lastReplyID = replyID
+    if !isImplicit { traffic.nextMessageID &+= 1 }
+    var get = WaitingGet(
+      connection: UInt32(slot), replyID: replyID, messageID: messageID, context: context)
+    get.previous = traffic.lastGet
+    guard let index = gets.insert(get) else { return .busy }
+    linkGet(index, traffic)
+    let deadline = now + (timeout ?? options(slot).getTimeout)
+    gets[index].timer = timers.schedule(.get, index, at: deadline)
+    return .ok
+  }
+
+  /// Queues the reply to a request.
+  package mutating func answer(
+    _ message: Span<UInt8>, to request: Handle, at now: Instant
+  ) -> Status {
+    guard request.box == configuration.box,
+      requests.contains(request.slot, generation: request.generation)
+    else { return .badHandle }
+    let open = requests[request.slot]
+    let head = MessageHead(kind: .reply, replyID: open.replyID, messageID: open.messageID)
+    let status = queue(head, message, Int(open.connection), at: now)
+    if status == .ok { removeRequest(request.slot) }
+    return status
+  }
+
+  package mutating func disconnect(_ handle: Handle, at now: Instant) -> Status {
+    switch connectionSlot(handle) {
+    case .failure(let status):
+      return status
+    case .success(let slot):
+      if connections[slot].phase == .open {
+        close(slot, .normal, .connectionClosed, .endLocal, at: now)
+      } else {
+        end(slot, .connectionSetupError, .cancelled, at: now)
+      }
+      return .ok
+    }
+  }
+
+  package mutating func unlisten(_ handle: Handle, at now: Instant) -> Status {
+    guard let slot = slot(handle) else { return .badHandle }
+    guard connections[slot].role == .listener else { return .invalidArgument }
+    switch connections[slot].phase {
+    case .ended, .retiring:
+      return .ended
+    case .open:
+      retireListener(slot, at: now)
+    default:
+      failListener(slot, .cancelled)
+    }
+    return .ok
+  }
+
+  /// Queues a close to every connection and forgets everything but what is still to be transmitted; no events follow.
+  package mutating func shutDown(at now: Instant) {
+    for slot in connections.slots where connections.isLive(slot) {
+      guard connections[slot].role != .listener, connections[slot].phase == .open else { continue }
+      if connections[slot].transport == .udp {
+        queueClose(slot, .normal)
+      } else {
+        appendToStream(connections[slot].socket, .close(.normal), session: nil)
+      }
+    }
+    sealOpenDatagrams()
+    for slot in connections.slots { connections.remove(slot) }
+    listenerCount = 0
+    deliveredEnd = nil
+    events = FIFO()
+    actions = FIFO()
+    timers = TimerQueue()
+    rotations = []
+  }
+
+  // MARK: Looking at a handle
+
+  /// The words of a connection or listener; nil for a bad handle.
+  package func userWords(of handle: Handle) -> UserWords? {
+    slot(handle).map { connections[$0].userWords }
+  }
+
+  /// Replaces the context; false for a bad handle.
+  package mutating func setContext(_ context: UInt, of handle: Handle) -> Bool {
+    guard let slot = slot(handle) else { return false }
+    connections[slot].userWords.context = context
+    return true
+  }
+
+  /// The peer's address; a listener's own. Nil for a bad handle; unspecified while not known.
+  package func address(of handle: Handle) -> (transport: Transport, address: Address)? {
+    guard let slot = slot(handle) else { return nil }
+    let connection = connections[slot]
+    return (
+      connection.transport,
+      connection.role == .listener ? connection.local : connection.remote
+    )
+  }
+
+  /// The local port; nil for a bad handle, 0 while not known.
+  package func localPort(of handle: Handle) -> UInt16? {
+    guard let slot = slot(handle) else { return nil }
+    let connection = connections[slot]
+    guard connection.role == .server, connection.transport == .udp else {
+      return connection.local.port
+    }
+    return connections[Int(connection.listener)].local.port
+  }
+
+  package func counters(of handle: Handle, at now: Instant) -> ConnectionCounters? {
+    guard let slot = slot(handle) else { return nil }
+    var result = ConnectionCounters()
+    let connection = connections[slot]
+    if connection.role != .listener, connection.lastHeard.nanoseconds != 0 {
+      result.silence = now.since(connection.lastHeard)
+    }
+    guard let traffic = connection.traffic else { return result }
+    result.messagesReceived = traffic.messagesReceived
+    result.messagesSent = traffic.messagesSent
+    result.bytesReceived = traffic.bytesReceived
+    result.bytesSent = traffic.bytesSent
+    result.queuedMessages = traffic.queuedMessages
+    result.queuedBytes = traffic.queuedBytes
+    result.getsWaiting = traffic.gets.count
+    return result
+  }
+
+  /// The slot of a connection that is not ended, or why not.
+  private func connectionSlot(_ handle: Handle) -> Result<Int, Status> {
+    guard let slot = slot(handle) else { return .failure(.badHandle) }
+    guard connections[slot].role != .listener else { return .failure(.invalidArgument) }
+    guard connections[slot].phase != .ended else { return .failure(.ended) }
+    return .success(slot)
+  }
+}

@@ -1,0 +1,242 @@
+/// The client's way to an open connection: name, addresses, socket, hello, accept.
+extension Endpoint {
+  mutating func insertClient(
+    _ locator: Locator?, options: ConnectionOptions, userWords: UserWords
+  ) -> Int? {
+    var record = Connection()
+    record.role = .client
+    record.transport = locator?.transport ?? .udp
+    record.phase = .waiting
+    record.userWords = userWords
+    record.clientState = ClientState(locator: locator, options: options)
+    return connections.insert(record)
+  }
+
+  /// Starts the clock of one attempt to connect.
+  mutating func beginAttempt(_ slot: Int, at now: Instant) {
+    guard let state = connections[slot].clientState, let locator = state.locator else { return }
+    state.deadline = now + state.options.connectTimeout
+    connections[slot].phase = .resolving
+    switch locator.host {
+    case .name(let name):
+      armConnecting(slot, at: now)
+      actions.append(.resolve(handle(slot), name: name, port: locator.port))
+    case .ip(let ip):
+      state.candidates.append(Address(ip: ip, port: locator.port))
+      tryNextCandidate(slot, at: now)
+    case .any:
+      end(slot, .connectionSetupError, .badAddress, at: now)
+    }
+  }
+
+  package mutating func resolved(_ handle: Handle, _ addresses: [Address], at now: Instant) {
+    guard let slot = slot(handle), connections[slot].phase == .resolving else { return }
+    if connections[slot].role == .listener {
+      guard let address = addresses.first, let locator = connections[slot].listenerState?.locator
+      else { return failListener(slot, .resolve) }
+      bind(slot, .ip(address.ip), port: locator.port)
+      return
+    }
+    guard let state = connections[slot].clientState else { return }
+    guard !addresses.isEmpty else {
+      end(slot, .connectionSetupError, .resolve, at: now)
+      return
+    }
+    for address in addresses { state.candidates.append(address) }
+    tryNextCandidate(slot, at: now)
+  }
+
+  package mutating func resolveFailed(_ handle: Handle, systemError: Int32, at now: Instant) {
+    guard let slot = slot(handle), connections[slot].phase == .resolving else { return }
+    if connections[slot].role == .listener {
+      failListener(slot, .resolve, systemError: systemError)
+    } else {
+      end(slot, .connectionSetupError, .resolve, systemError: systemError, at: now)
+    }
+  }
+
+  /// Opens a socket to the next address, or gives up with the reason for which the last one failed.
+  private mutating func tryNextCandidate(_ slot: Int, at now: Instant) {
+    guard let state = connections[slot].clientState else { return }
+    guard now < state.deadline, let address = state.candidates.popFirst() else {
+      end(slot, .connectionSetupError, state.failure, systemError: state.failureError, at: now)
+      return
+    }
+    let share = state.deadline.since(now) / UInt64(state.candidates.count + 1)
+    state.candidateDeadline = now + share
+    connections[slot].phase = .opening
+    connections[slot].remote = address
+    armConnecting(slot, at: now)
+    switch connections[slot].transport {
+    case .udp:
+      let size = state.options.socketBufferBytes
+      actions.append(.openDatagram(handle(slot), address, bufferBytes: size))
+    case .tcp:
+      actions.append(.openStream(handle(slot), address))
+    }
+  }
+
+  /// Returns false if the connection has ended meanwhile: the caller closes the socket.
+  package mutating func datagramOpened(
+    _ handle: Handle, _ socket: SocketID, local: Address, at now: Instant
+  ) -> Bool {
+    guard let slot = slot(handle), connections[slot].phase == .opening,
+      let state = connections[slot].clientState
+    else { return false }
+    claim(socket, .datagramClient, owner: slot)
+    connections[slot].socket = socket
+    connections[slot].local = local
+    connections[slot].session = newSession()
+    connections[slot].phase = .helloing
+    state.helloGap = .milliseconds(500)
+    sendHello(slot, at: now)
+    return true
+  }
+
+  /// A TCP socket is connecting for `handle`. Returns false if the connection has ended meanwhile.
+  package mutating func streamOpened(_ handle: Handle, _ socket: SocketID, at now: Instant) -> Bool {
+    guard let slot = slot(handle), connections[slot].phase == .opening else { return false }
+    claim(socket, .stream, owner: slot)
+    sockets[Int(socket.rawValue)].stream = StreamState(
+      maxMessage: ownLargest(slot), phase: .connecting)
+    connections[slot].socket = socket
+    return true
+  }
+
+  package mutating func streamConnected(_ socket: SocketID, local: Address, at now: Instant) {
+    guard let slot = owner(socket), connections[slot].phase == .opening,
+      let stream = stream(socket)
+    else { return }
+    stream.phase = .open
+    connections[slot].local = local
+    connections[slot].session = newSession()
+    connections[slot].phase = .helloing
+    appendToStream(socket, .hello(introduction(slot)), session: 0)
+    armConnecting(slot, at: now)
+  }
+
+  /// No socket could be opened, or connecting it failed. A socket named by `streamOpened` was closed by the caller.
+  package mutating func openFailed(
+    _ handle: Handle, _ status: Status, systemError: Int32, at now: Instant
+  ) {
+    guard let slot = slot(handle), connections[slot].phase == .opening,
+      let state = connections[slot].clientState
+    else { return }
+    release(connections[slot].socket)
+    connections[slot].socket = Connection.noSocket
+    state.failure = status
+    state.failureError = systemError
+    tryNextCandidate(slot, at: now)
+  }
+
+  /// A datagram sent on this connected socket bounced (ECONNREFUSED, EHOSTUNREACH...): a hint, never a proof.
+  package mutating func bounced(_ socket: SocketID, _ status: Status, at now: Instant) {
+    guard let slot = owner(socket), let state = connections[slot].clientState else { return }
+    switch connections[slot].phase {
+    case .helloing:
+      state.failure = status
+      // Somebody may come to listen there yet; only another address is worth leaving this one for.
+      if !state.candidates.isEmpty { leaveCandidate(slot, at: now) }
+    case .open:
+      probe(slot, at: now)
+    default:
+      break
+    }
+  }
+
+  private mutating func leaveCandidate(_ slot: Int, at now: Instant) {
+    closeNow(connections[slot].socket)
+    connections[slot].socket = Connection.noSocket
+    tryNextCandidate(slot, at: now)
+  }
+
+  private mutating func sendHello(_ slot: Int, at now: Instant) {
+    guard let state = connections[slot].clientState else { return }
+    sendControl(.hello(introduction(slot)), session: 0, slot)
+    state.nextHello = now + state.helloGap
+    state.helloGap = state.helloGap * 2
+    armConnecting(slot, at: now)
+  }
+
+  /// What we tell the peer about ourselves.
+  func introduction(_ slot: Int) -> Introduction {
+    let lost = options(slot).lost.millisecondsRoundedUp
+    return Introduction(
+      session: connections[slot].session, lostAfter: UInt32(clamping: lost),
+      largest: UInt32(clamping: ownLargest(slot)))
+  }
+
+  /// The largest message that we accept.
+  func ownLargest(_ slot: Int) -> Int {
+    let configured = Int(options(slot).maxMessageBytes)
+    let most: Int
+    switch connections[slot].transport {
+    case .tcp: most = WireFormat.maxStreamMessage
+    case .udp: most = WireFormat.maxLonePayload
+    }
+    return configured == 0 ? most : min(configured, most)
+  }
+
+  /// The peer is there and has told its id: the client's outcome.
+  mutating func accepted(_ slot: Int, by peer: Introduction, at now: Instant) {
+    timers.cancel(&connections[slot].timer)
+    open(slot, peer: peer, at: now)
+    emit(.connectionSetup, slot)
+    flushEarly(slot, at: now)
+    guard connections[slot].transport == .udp, let state = connections[slot].clientState else {
+      return
+    }
+    // What was queued early says as well as a heartbeat that the accept has come; but it may be lost, so it repeats.
+    if !connections[slot].flags.contains(.hasOpenDatagram) { beat(slot, at: now) }
+    state.confirmationsLeft = 4
+    state.confirmationGap = .milliseconds(500)
+    state.nextHello = now + state.confirmationGap
+    armOpen(slot, at: now)
+  }
+
+  // MARK: Timers
+
+  private mutating func armConnecting(_ slot: Int, at now: Instant) {
+    guard let state = connections[slot].clientState else { return }
+    var due = state.deadline
+    if !state.candidates.isEmpty { due = min(due, state.candidateDeadline) }
+    if connections[slot].phase == .helloing, connections[slot].transport == .udp {
+      due = min(due, state.nextHello)
+    }
+    timers.cancel(&connections[slot].timer)
+    connections[slot].timer = timers.schedule(.connection, slot, at: due)
+  }
+
+  /// The timer of a client that is not open yet.
+  mutating func connectingTimer(_ slot: Int, at now: Instant) {
+    guard let state = connections[slot].clientState else { return }
+    if connections[slot].phase == .waiting {
+      beginAttempt(slot, at: now)
+    } else if now >= state.deadline {
+      end(slot, .connectionSetupError, state.failure, systemError: state.failureError, at: now)
+    } else if !state.candidates.isEmpty, now >= state.candidateDeadline {
+      leaveCandidate(slot, at: now)
+    } else if connections[slot].phase == .helloing, connections[slot].transport == .udp,
+      now >= state.nextHello
+    {
+      sendHello(slot, at: now)
+    } else {
+      armConnecting(slot, at: now)
+    }
+  }
+
+  /// Makes the connection that replaces one that failed or was lost, if its options say so.
+  mutating func insertSuccessor(_ slot: Int, _ status: Status, at now: Instant) -> Handle {
+    guard let state = connections[slot].clientState, let locator = state.locator,
+      state.options.reconnectWait.nanoseconds > 0,
+      status != .cancelled, status != .badAddress, status != .invalidArgument,
+      let next = insertClient(
+        locator, options: state.options, userWords: connections[slot].userWords)
+    else { return .none }
+    // Jitter, so that the clients of a restarted server do not come all at once.
+    let wait = state.options.reconnectWait
+    let jitter = Interval(nanoseconds: random.below(wait.nanoseconds / 4 + 1))
+    connections[next].timer = timers.schedule(.connection, next, at: now + wait + jitter)
+    return handle(next)
+  }
+}

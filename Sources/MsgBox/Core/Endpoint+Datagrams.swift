@@ -1,0 +1,271 @@
+/// Where a datagram came from and to: what an answer goes back to.
+struct DatagramSource {
+  var socket: SocketID
+  var remote: Address
+  var local: Address
+}
+
+/// The way of a datagram: its session, then its packets.
+extension Endpoint {
+  /// One datagram of 0 or more bytes. `local` is the address that it was sent to, if the system told.
+  package mutating func receive(
+    _ datagram: Span<UInt8>, on socket: SocketID, from remote: Address, to local: Address,
+    at now: Instant
+  ) {
+    counters.datagramsReceived &+= 1
+    counters.bytesReceived &+= UInt64(datagram.count)
+    let source = DatagramSource(socket: socket, remote: remote, local: local)
+    guard socketIsOpen(socket), datagram.count <= WireFormat.maxDatagram else {
+      counters.drop(.truncated)
+      return
+    }
+    var parser = PacketParser()
+    var slot: Int?
+    switch parser.next(datagram) {
+    case .packet(let packet):
+      slot = receiveFirst(packet, datagram, source, at: now)
+    case .skip(let reason, let session):
+      counters.drop(reason)
+      slot = session.flatMap { connStatus.slot($0) }.flatMap { isOn($0, source) ? $0 : nil }
+    case .drop(let reason):
+      counters.drop(reason)
+    case .end:
+      break
+    }
+    guard let slot else { return }
+    receiveRest(&parser, datagram, slot, at: now)
+  }
+
+  private mutating func receiveRest(
+    _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    while connections[slot].phase == .open {
+      switch parser.next(datagram) {
+      case .packet(let packet): dispatch(packet, datagram, slot, at: now)
+      case .skip(let reason, _), .drop(let reason): counters.drop(reason)
+      case .end: return
+      }
+    }
+  }
+
+  /// The packet that names the session. Returns the connection to which the rest of the datagram belongs.
+  private mutating func receiveFirst(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+  ) -> Int? {
+    if packet.kind == .hello {
+      guard packet.session == 0,
+        let hello = Introduction(datagram, packet.payload, atLeast: Introduction.helloSize)
+      else {
+        counters.drop(packet.session == 0 ? .short : .malformed)
+        return nil
+      }
+      receiveHello(hello, source, at: now)
+      return nil
+    }
+    guard let session = packet.session, session != 0 else {
+      return receiveImplicit(packet, datagram, source, at: now)
+    }
+    if packet.kind == .close {
+      receiveClose(packet, session: session, source, at: now)
+      return nil
+    }
+    if packet.kind == .accept {
+      receiveAccept(packet, datagram, session: session, source, at: now)
+      return nil
+    }
+    guard let slot = route(session, source, at: now) else { return nil }
+    heard(slot, at: now)
+    dispatch(packet, datagram, slot, at: now)
+    return slot
+  }
+
+  /// The open connection that a session id names, if the packet came on its path. Everything else is dropped here,
+  /// and told to its sender if nobody knows the session.
+  private mutating func route(
+    _ session: UInt64, _ source: DatagramSource, at now: Instant
+  ) -> Int? {
+    if let slot = connStatus.slot(session) {
+      guard isOn(slot, source) else {
+        counters.drop(.wrongPath)
+        return nil
+      }
+      return slot
+    }
+    if let pending = pendingHellos.slot(session: session) {
+      guard pendingHellos[pending].socket == source.socket,
+        pendingHellos[pending].remote == source.remote
+      else {
+        counters.drop(.wrongPath)
+        return nil
+      }
+      if let slot = confirm(pending, at: now) { return slot }
+    } else if let stone = tombstones.slot(session: session) {
+      counters.drop(.tombstone)
+      let reason = tombstones[stone].reason
+      let peerSession = tombstones[stone].peerSession
+      answerStranger(.close(reason), session: peerSession, source, at: now)
+      return nil
+    }
+    counters.drop(.unknownSession)
+    answerStranger(.close(.unknownSession), session: session, source, at: now)
+    return nil
+  }
+
+  /// Whether a packet came to the socket and from the address of its connection.
+  private func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
+    connections[slot].socket == source.socket
+      && (connections[slot].remote == source.remote || connections[slot].role == .client)
+  }
+
+  private mutating func dispatch(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    switch packet.kind {
+    case .oneWay, .request, .reply:
+      let count = packet.payload.count
+      let payload: Payload =
+        count == 0 ? .none : .input(offset: packet.payload.lowerBound, count: count)
+      receiveMessage(
+        packet.kind, packet.header, messageID: packet.messageID, payload: payload, count: count,
+        slot)
+    case .heartbeat:
+      counters.heartbeatsReceived &+= 1
+    case .close:
+      closedByPeer(slot, reason(packet), at: now)
+    case .pathChallenge:
+      guard let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound) else {
+        counters.drop(.short)
+        return
+      }
+      sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
+    case .pathResponse:
+      let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
+      if token != challengeToken(slot) { counters.drop(.staleResponse) }
+    case .hello, .accept:
+      // Solitary, so the first of their datagrams, and handled there.
+      counters.drop(.malformed)
+    }
+  }
+
+  private func reason(_ packet: Packet) -> CloseReason {
+    CloseReason(rawValue: packet.header.replyID) ?? .normal
+  }
+
+  private mutating func receiveAccept(
+    _ packet: Packet, _ datagram: Span<UInt8>, session: UInt64, _ source: DatagramSource,
+    at now: Instant
+  ) {
+    guard let accept = Introduction(datagram, packet.payload, atLeast: Introduction.acceptSize)
+    else {
+      counters.drop(.short)
+      return
+    }
+    guard let slot = owner(source.socket), connections[slot].role == .client,
+      connections[slot].session == session, connections[slot].phase == .helloing
+    else {
+      counters.drop(.staleAccept)
+      return
+    }
+    accepted(slot, by: accept, at: now)
+  }
+
+  // MARK: Close
+
+  private mutating func receiveClose(
+    _ packet: Packet, session: UInt64, _ source: DatagramSource, at now: Instant
+  ) {
+    let reason = reason(packet)
+    if reason == .unknownSession {
+      receiveUnknownSession(session, source, at: now)
+    } else if let slot = connStatus.slot(session), isOn(slot, source) {
+      closedByPeer(slot, reason, at: now)
+    } else if let slot = owner(source.socket), connections[slot].role == .client,
+      connections[slot].phase == .helloing, connections[slot].session == session
+    {
+      end(slot, .connectionSetupError, status(of: reason), at: now)
+    } else if let stone = tombstones.slot(session: session) {
+      tombstoneAnswered(stone)
+    } else if let pending = pendingHellos.slot(session: session),
+      pendingHellos[pending].remote == source.remote
+    {
+      removePendingHello(pending)
+    } else {
+      counters.drop(.staleClose)
+    }
+  }
+
+  /// The peer does not know the id that we send with: it was restarted, or has given us up.
+  private mutating func receiveUnknownSession(
+    _ session: UInt64, _ source: DatagramSource, at now: Instant
+  ) {
+    let candidate = owner(source.socket).flatMap { connections[$0].role == .client ? $0 : nil }
+    let slot = candidate ?? bySendSession[session].map(Int.init)
+    guard let slot, connections[slot].phase == .open, connections[slot].peerSession == session,
+      isOn(slot, source)
+    else {
+      counters.drop(.staleClose)
+      return
+    }
+    lose(slot, .unknownSession, at: now)
+  }
+
+  // MARK: Implicit peers
+
+  /// A packet without a session: only a listener that says so takes it, and only the notes' five kinds.
+  private mutating func receiveImplicit(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+  ) -> Int? {
+    guard let listener = owner(source.socket), connections[listener].role == .listener,
+      connections[listener].phase == .open, let state = connections[listener].listenerState,
+      state.options.implicitPeers, packet.kind.rawValue <= PacketKind.close.rawValue
+    else {
+      counters.drop(.noSession)
+      return nil
+    }
+    let key = ImplicitPeers.Key(socket: source.socket, remote: source.remote)
+    if case .live(let slot) = implicitPeers.entry(key) {
+      heard(slot, at: now)
+      dispatch(packet, datagram, slot, at: now)
+      return slot
+    }
+    switch packet.kind {
+    case .close:
+      counters.drop(.staleClose)
+      return nil
+    case .reply:
+      counters.drop(.staleReply)
+      return nil
+    case .heartbeat where implicitPeers.entry(key) != nil:
+      counters.drop(.tombstone)
+      return nil
+    default:
+      break
+    }
+    guard let slot = addImplicit(key, listener, state, source, at: now) else { return nil }
+    dispatch(packet, datagram, slot, at: now)
+    return slot
+  }
+
+  private mutating func addImplicit(
+    _ key: ImplicitPeers.Key, _ listener: Int, _ state: ListenerState, _ source: DatagramSource,
+    at now: Instant
+  ) -> Int? {
+    var record = serverRecord(listener, .udp, remote: source.remote, local: source.local)
+    record.socket = source.socket
+    record.session = newSession()
+    record.flags.insert(.implicit)
+    guard state.connectionCount < Int(state.options.maxConnections),
+      let slot = connections.insert(record)
+    else {
+      counters.drop(.connectionsFull)
+      return nil
+    }
+    link(slot, to: listener)
+    implicitPeers.add(key, slot: slot)
+    let lost = UInt32(clamping: state.options.lost.millisecondsRoundedUp)
+    open(
+      slot, peer: Introduction(session: 0, lostAfter: lost, largest: .max), at: now)
+    emit(.connectionReady, slot)
+    return slot
+  }
+}

@@ -1,0 +1,218 @@
+/// How connections open and end. Every end goes through `end`, which keeps the order of events.
+extension Endpoint {
+  /// The handshake is done: the connection joins conn_status and the rotation.
+  mutating func open(_ slot: Int, peer: Introduction, at now: Instant) {
+    connections[slot].phase = .open
+    connections[slot].peerSession = peer.session
+    connections[slot].peerLargest = peer.largest
+    connections[slot].lastHeard = now
+    connections[slot].lastSent = now
+    let session = connections[slot].session
+    connStatus.add(session, slot: slot)
+    if connections[slot].role == .server, peer.session != 0, bySendSession[peer.session] == nil {
+      bySendSession[peer.session] = UInt32(slot)
+      connections[slot].flags.insert(.isIndexed)
+    }
+    let rotation = rotationIndex(own: options(slot).heartbeat, peerLostAfter: peer.lostAfter, at: now)
+    connections[slot].beats = UInt16(rotation)
+    rotations[rotation].add(session, at: now)
+  }
+
+  /// Decides the end of a connection: missing replies first, then the event of the end; nothing after it.
+  mutating func end(
+    _ slot: Int, _ kind: EventKind, _ status: Status, systemError: Int32 = 0, at now: Instant
+  ) {
+    guard connections[slot].phase != .ended else { return }
+    forget(slot, at: now)
+    failAllGets(slot, .connectionEnded)
+    var next = Handle.none
+    if kind != .connectionClosed { next = insertSuccessor(slot, status, at: now) }
+    emit(kind, slot, status, systemError: systemError, next: next)
+  }
+
+  /// Ends a connection of which no event has told: a stream whose hello never came.
+  mutating func discard(_ slot: Int) {
+    forget(slot, at: connections[slot].lastHeard)
+    connections.remove(slot)
+  }
+
+  /// Takes a connection out of every table but that of handles.
+  private mutating func forget(_ slot: Int, at now: Instant) {
+    let connection = connections[slot]
+    timers.cancel(&connections[slot].timer)
+    if connection.phase == .awaitingHello { awaitingStreams -= 1 }
+    if connection.phase == .open {
+      connStatus.remove(connection.session)
+      pendingCloses.add(connection.session)
+      if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
+      if connection.flags.contains(.implicit) {
+        let key = ImplicitPeers.Key(socket: connection.socket, remote: connection.remote)
+        implicitPeers.end(key, at: now)
+      }
+    }
+    abandonSocket(slot)
+    unlink(slot)
+    connections[slot].phase = .ended
+    removeAllRequests(slot)
+    dropQueue(slot)
+  }
+
+  /// The socket of a connection that ends before it was open, or whose stream is gone.
+  private mutating func abandonSocket(_ slot: Int) {
+    let socket = connections[slot].socket
+    guard socket != Connection.noSocket, owner(socket) == slot else { return }
+    switch sockets[Int(socket.rawValue)].kind {
+    case .datagramClient:
+      closeNow(socket)
+    case .stream:
+      let unsent = sockets[Int(socket.rawValue)].stream?.messageEnds.count ?? 0
+      counters.drop(.ended, count: UInt64(unsent))
+      closeNow(socket)
+    case .datagramListener, .streamListener, .free:
+      break
+    }
+  }
+
+  /// What was accepted from the program and cannot be sent any more is counted.
+  private mutating func dropQueue(_ slot: Int) {
+    guard let traffic = connections[slot].traffic else { return }
+    var dropped = traffic.builderMessages
+    while traffic.early.popFirst() != nil { dropped += 1 }
+    counters.drop(.ended, count: UInt64(dropped))
+    traffic.builder = nil
+    traffic.builderMessages = 0
+    traffic.builderBytes = 0
+  }
+
+  // MARK: Ends of open connections
+
+  /// Ends an open connection from our side: what is queued is sent, then a close.
+  mutating func close(
+    _ slot: Int, _ reason: CloseReason, _ kind: EventKind, _ status: Status, at now: Instant
+  ) {
+    switch connections[slot].transport {
+    case .udp:
+      queueClose(slot, reason)
+      bury(slot, reason, repeats: Tombstones.repeats, at: now)
+    case .tcp:
+      let socket = connections[slot].socket
+      appendToStream(socket, .close(reason), session: nil)
+      beginClosing(socket, at: now)
+    }
+    end(slot, kind, status, at: now)
+  }
+
+  /// The peer said close: it is answered once, and the local event follows.
+  mutating func closedByPeer(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+    if connections[slot].transport == .udp {
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot)
+      bury(slot, .normal, repeats: 0, at: now)
+    }
+    end(slot, .connectionClosed, status(of: reason), at: now)
+  }
+
+  /// The peer is gone without a close.
+  mutating func lose(
+    _ slot: Int, _ status: Status, systemError: Int32 = 0, at now: Instant
+  ) {
+    if connections[slot].transport == .udp { bury(slot, .normal, repeats: 0, at: now) }
+    end(slot, .connectionLost, status, systemError: systemError, at: now)
+  }
+
+  func status(of reason: CloseReason) -> Status {
+    switch reason {
+    case .normal: .endPeer
+    case .unknownSession: .unknownSession
+    case .idle: .idle
+    case .denied: .denied
+    case .overload: .overload
+    case .protocolError: .protocolError
+    case .replaced: .replaced
+    }
+  }
+
+  /// Puts a close behind what a UDP connection has queued.
+  mutating func queueClose(_ slot: Int, _ reason: CloseReason) {
+    if let traffic = connections[slot].traffic, traffic.builder != nil {
+      let fits = traffic.builder?.appendControl(.close(reason)) ?? false
+      seal(slot)
+      if fits { return }
+    }
+    sendControl(.close(reason), session: connections[slot].sendSession, slot)
+  }
+
+  // MARK: Tombstones
+
+  /// Leaves a tombstone for a UDP session, and its socket, if it was its own, to finish.
+  private mutating func bury(
+    _ slot: Int, _ reason: CloseReason, repeats: Int, at now: Instant
+  ) {
+    let connection = connections[slot]
+    let isClient = connection.role == .client
+    if !connection.flags.contains(.implicit), !isClient || repeats > 0 {
+      if tombstones.count >= configuration.maxTombstones, let oldest = tombstones.oldest {
+        removeTombstone(oldest)
+      }
+      let expiry = now + Tombstones.lifetime
+      let stone = Tombstone(
+        session: connection.session, peerSession: connection.peerSession,
+        socket: connection.socket, remote: connection.remote, local: connection.local,
+        reason: reason, repeatsLeft: repeats, expiry: expiry)
+      if let index = tombstones.insert(stone) {
+        if repeats > 0 { sockets[Int(connection.socket.rawValue)].repeatingCloses += 1 }
+        let due = repeats > 0 ? now + Tombstones.repeatGap : expiry
+        tombstones[index].timer = timers.schedule(.tombstone, index, at: due)
+      }
+    }
+    if isClient {
+      sockets[Int(connection.socket.rawValue)].owner = Connection.noSlot
+      finish(connection.socket)
+    }
+  }
+
+  /// The peer has answered our close.
+  mutating func tombstoneAnswered(_ stone: Int) {
+    guard tombstones[stone].repeatsLeft > 0 else { return }
+    stopRepeating(stone)
+  }
+
+  private mutating func stopRepeating(_ stone: Int) {
+    let socket = tombstones[stone].socket
+    let expiry = tombstones[stone].expiry
+    tombstones[stone].repeatsLeft = 0
+    timers.cancel(&tombstones[stone].timer)
+    let isOwnSocket = sockets[Int(socket.rawValue)].kind == .datagramClient
+    if isOwnSocket {
+      // Its socket closes with it, so nothing can come late.
+      tombstones.remove(stone)
+    } else {
+      tombstones[stone].timer = timers.schedule(.tombstone, stone, at: expiry)
+    }
+    sockets[Int(socket.rawValue)].repeatingCloses -= 1
+    finishIfIdle(socket)
+  }
+
+  private mutating func removeTombstone(_ stone: Int) {
+    if tombstones[stone].repeatsLeft > 0 { stopRepeating(stone) }
+    guard tombstones.isLive(stone) else { return }
+    timers.cancel(&tombstones[stone].timer)
+    tombstones.remove(stone)
+  }
+
+  mutating func tombstoneTimer(_ index: Int, at now: Instant) {
+    tombstones[index].timer = .none
+    let stone = tombstones[index]
+    guard stone.repeatsLeft > 0 else {
+      tombstones.remove(index)
+      return
+    }
+    enqueue(
+      OutDatagram(
+        content: .control(.close(stone.reason), session: stone.peerSession),
+        remote: stone.remote, local: stone.local),
+      on: stone.socket)
+    guard stone.repeatsLeft > 1 else { return stopRepeating(index) }
+    tombstones[index].repeatsLeft -= 1
+    tombstones[index].timer = timers.schedule(.tombstone, index, at: now + Tombstones.repeatGap)
+  }
+}

@@ -1,0 +1,242 @@
+/// The server's side: sockets that listen, and the connections that are cloned from them.
+extension Endpoint {
+  mutating func bind(_ slot: Int, _ host: Locator.Host, port: UInt16? = nil) {
+    guard let state = connections[slot].listenerState, let locator = state.locator else { return }
+    connections[slot].phase = .binding
+    actions.append(
+      .bind(
+        handle(slot), locator.transport, host: host, port: port ?? locator.port,
+        bufferBytes: state.options.socketBufferBytes))
+  }
+
+  /// The listener has its socket; `local` is the bound address with the real port.
+  /// Returns false if the listener has ended meanwhile: the caller closes the socket.
+  package mutating func bound(
+    _ handle: Handle, _ socket: SocketID, local: Address, at now: Instant
+  ) -> Bool {
+    guard let slot = slot(handle), connections[slot].phase == .binding else { return false }
+    let isUDP = connections[slot].transport == .udp
+    claim(socket, isUDP ? .datagramListener : .streamListener, owner: slot)
+    connections[slot].socket = socket
+    connections[slot].local = local
+    connections[slot].phase = .open
+    emit(.listening, slot)
+    return true
+  }
+
+  package mutating func bindFailed(
+    _ handle: Handle, _ status: Status, systemError: Int32, at now: Instant
+  ) {
+    guard let slot = slot(handle), connections[slot].phase == .binding else { return }
+    failListener(slot, status, systemError: systemError)
+  }
+
+  /// A listener ends before it has begun.
+  mutating func failListener(_ slot: Int, _ status: Status, systemError: Int32 = 0) {
+    connections[slot].phase = .ended
+    emit(.listeningError, slot, status, systemError: systemError)
+  }
+
+  /// A TCP listener accepted a socket. Returns false if it is not wanted (limits, listener ended): the caller closes it.
+  package mutating func accepted(
+    _ listener: SocketID, _ socket: SocketID, remote: Address, local: Address, at now: Instant
+  ) -> Bool {
+    guard let owner = owner(listener), connections[owner].phase == .open,
+      let state = connections[owner].listenerState
+    else { return false }
+    state.reportedAcceptFailure = false
+    guard awaitingStreams < configuration.maxPendingHellos else {
+      counters.drop(.pendingFull)
+      return false
+    }
+    var record = serverRecord(owner, .tcp, remote: remote, local: local)
+    record.phase = .awaitingHello
+    record.socket = socket
+    guard let slot = connections.insert(record) else {
+      counters.drop(.connectionsFull)
+      return false
+    }
+    awaitingStreams += 1
+    link(slot, to: owner)
+    claim(socket, .stream, owner: slot)
+    sockets[Int(socket.rawValue)].stream = StreamState(maxMessage: ownLargest(slot), phase: .open)
+    connections[slot].timer = timers.schedule(
+      .connection, slot, at: now + state.options.connectTimeout)
+    return true
+  }
+
+  /// A TCP listener could not accept (out of descriptors): one `error` event per episode.
+  package mutating func acceptFailed(
+    _ listener: SocketID, _ status: Status, systemError: Int32, at now: Instant
+  ) {
+    guard let slot = owner(listener), connections[slot].phase == .open,
+      let state = connections[slot].listenerState, !state.reportedAcceptFailure
+    else { return }
+    state.reportedAcceptFailure = true
+    emit(.error, slot, status, systemError: systemError)
+  }
+
+  /// A connection cloned from its listener: it inherits callback, context and options.
+  func serverRecord(
+    _ listener: Int, _ transport: Transport, remote: Address, local: Address
+  ) -> Connection {
+    var record = Connection()
+    record.role = .server
+    record.transport = transport
+    record.listener = UInt32(listener)
+    record.userWords = connections[listener].userWords
+    record.remote = remote
+    record.local = local
+    return record
+  }
+
+  // MARK: Hellos
+
+  /// Answers a hello with an accept. No connection comes of it before the client has shown that the accept arrived.
+  mutating func receiveHello(_ hello: Introduction, _ source: DatagramSource, at now: Instant) {
+    guard let listener = owner(source.socket), connections[listener].phase == .open,
+      connections[listener].role == .listener, let state = connections[listener].listenerState
+    else {
+      counters.drop(.noSession)
+      return
+    }
+    let known = pendingHellos.slot(
+      socket: source.socket, source: source.remote, clientSession: hello.session)
+    if let known {
+      sendAccept(known)
+      return
+    }
+    guard state.connectionCount < Int(state.options.maxConnections), connections.hasRoom else {
+      counters.drop(.connectionsFull)
+      if answerBudget.spend(on: source.remote.ip, at: now) {
+        answer(.close(.overload), session: hello.session, source)
+      }
+      return
+    }
+    guard pendingHellos.count < configuration.maxPendingHellos else {
+      counters.drop(.pendingFull)
+      return
+    }
+    addPendingHello(hello, listener, source, at: now)
+  }
+
+  private mutating func addPendingHello(
+    _ hello: Introduction, _ listener: Int, _ source: DatagramSource, at now: Instant
+  ) {
+    let pending = PendingHello(
+      session: newSession(), peer: hello, listener: UInt32(listener),
+      listenerGeneration: connections.generation(listener), socket: source.socket,
+      remote: source.remote, local: source.local)
+    guard let slot = pendingHellos.insert(pending) else {
+      counters.drop(.pendingFull)
+      return
+    }
+    let expiry = now + PendingHellos.lifetime
+    pendingHellos[slot].timer = timers.schedule(.pendingHello, slot, at: expiry)
+    sendAccept(slot)
+  }
+
+  private mutating func sendAccept(_ pending: Int) {
+    let hello = pendingHellos[pending]
+    var introduction = introduction(Int(hello.listener))
+    introduction.session = hello.session
+    enqueue(
+      OutDatagram(
+        content: .control(.accept(introduction), session: hello.peer.session),
+        remote: hello.remote, local: hello.local),
+      on: hello.socket)
+  }
+
+  /// The first packet with the id of a pending hello came from where the hello came from: somebody is there.
+  /// Returns the slot of the new connection; nil if there is no room, or its listener has ended.
+  mutating func confirm(_ pending: Int, at now: Instant) -> Int? {
+    let hello = pendingHellos[pending]
+    removePendingHello(pending)
+    let listener = Int(hello.listener)
+    guard connections.contains(listener, generation: hello.listenerGeneration),
+      connections[listener].phase == .open, let state = connections[listener].listenerState
+    else { return nil }
+    guard state.connectionCount < Int(state.options.maxConnections) else {
+      counters.drop(.connectionsFull)
+      return nil
+    }
+    var record = serverRecord(listener, .udp, remote: hello.remote, local: hello.local)
+    record.socket = hello.socket
+    record.session = hello.session
+    guard let slot = connections.insert(record) else {
+      counters.drop(.connectionsFull)
+      return nil
+    }
+    link(slot, to: listener)
+    open(slot, peer: hello.peer, at: now)
+    emit(.connectionReady, slot)
+    beat(slot, at: now)
+    return slot
+  }
+
+  mutating func removePendingHello(_ pending: Int) {
+    timers.cancel(&pendingHellos[pending].timer)
+    pendingHellos.remove(pending)
+  }
+
+  // MARK: The connections of a listener, in the order of their coming
+
+  mutating func link(_ slot: Int, to listener: Int) {
+    guard let state = connections[listener].listenerState else { return }
+    state.connectionCount += 1
+    connections[slot].previous = state.lastConnection
+    if state.lastConnection == Connection.noSlot {
+      state.firstConnection = UInt32(slot)
+    } else {
+      connections[Int(state.lastConnection)].next = UInt32(slot)
+    }
+    state.lastConnection = UInt32(slot)
+  }
+
+  mutating func unlink(_ slot: Int) {
+    let connection = connections[slot]
+    guard connection.listener != Connection.noSlot,
+      let state = connections[Int(connection.listener)].listenerState
+    else { return }
+    state.connectionCount -= 1
+    if connection.previous == Connection.noSlot {
+      state.firstConnection = connection.next
+    } else {
+      connections[Int(connection.previous)].next = connection.next
+    }
+    if connection.next == Connection.noSlot {
+      state.lastConnection = connection.previous
+    } else {
+      connections[Int(connection.next)].previous = connection.previous
+    }
+  }
+
+  // MARK: End
+
+  /// Ends every connection of a listener, then the listener, as soon as their closes are sent.
+  mutating func retireListener(_ slot: Int, at now: Instant) {
+    guard let state = connections[slot].listenerState else { return }
+    connections[slot].phase = .retiring
+    while state.firstConnection != Connection.noSlot {
+      let connection = Int(state.firstConnection)
+      if connections[connection].phase == .open {
+        close(connection, .normal, .connectionClosed, .endUnlistened, at: now)
+      } else {
+        discard(connection)
+      }
+    }
+    let socket = connections[slot].socket
+    if connections[slot].transport == .tcp {
+      closeNow(socket)
+      endListener(slot)
+    } else {
+      sealOpenDatagrams()
+      finish(socket)
+    }
+  }
+
+  mutating func endListener(_ slot: Int) {
+    connections[slot].phase = .ended
+    emit(.listeningEnded, slot, .endLocal)
+  }
+}

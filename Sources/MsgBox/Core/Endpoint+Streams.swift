@@ -1,0 +1,246 @@
+/// TCP: frames in, frames out, and the three ways in which a stream ends.
+extension Endpoint {
+  /// How long a closing stream may take to write what it has queued.
+  private static let flushTime = Interval.seconds(10)
+  /// How long it then waits for the peer's FIN, so that the kernel does not answer late bytes with a RST that would
+  /// destroy the close frame.
+  private static let lingerTime = Interval.seconds(2)
+
+  func stream(_ socket: SocketID) -> StreamState? {
+    guard socketIsOpen(socket) else { return nil }
+    return sockets[Int(socket.rawValue)].stream
+  }
+
+  /// The bytes that came next on a stream.
+  package mutating func receiveStream(_ bytes: Span<UInt8>, on socket: SocketID, at now: Instant) {
+    counters.bytesReceived &+= UInt64(bytes.count)
+    guard let stream = stream(socket), stream.phase == .open else { return }
+    do throws(DropReason) {
+      while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
+        connections[slot].lastHeard = now
+        try receiveFrame(frame, bytes, slot, at: now)
+      }
+    } catch {
+      counters.drop(error)
+      breakStream(socket, at: now)
+    }
+  }
+
+  /// One frame. A failure breaks the stream.
+  private mutating func receiveFrame(
+    _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
+  ) throws(DropReason) {
+    guard let kind = PacketKind(rawValue: frame.head.header.kind) else {
+      counters.drop(.kind)
+      return
+    }
+    let isHandshake = kind == .hello || kind == .accept
+    guard (frame.head.session != nil) == isHandshake else { throw .malformed }
+    switch (connections[slot].phase, kind) {
+    case (.awaitingHello, .hello):
+      try receiveStreamHello(frame, bytes, slot, at: now)
+    case (.helloing, .accept):
+      try receiveStreamAccept(frame, bytes, slot, at: now)
+    case (.helloing, .close):
+      let reason = CloseReason(rawValue: frame.head.header.replyID) ?? .normal
+      end(slot, .connectionSetupError, status(of: reason), at: now)
+    case (.open, .oneWay), (.open, .request), (.open, .reply):
+      try receiveStreamMessage(kind, frame, bytes, slot)
+    case (.open, .heartbeat):
+      counters.heartbeatsReceived &+= 1
+    case (.open, .close):
+      let reason = CloseReason(rawValue: frame.head.header.replyID) ?? .normal
+      closedByPeer(slot, reason, at: now)
+    case (.open, .pathChallenge), (.open, .pathResponse):
+      counters.drop(.kind)
+    default:
+      throw .malformed
+    }
+  }
+
+  private mutating func receiveStreamHello(
+    _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
+  ) throws(DropReason) {
+    guard frame.head.session == 0,
+      let hello = introduction(frame, bytes, atLeast: Introduction.helloSize)
+    else { throw .short }
+    let listener = Int(connections[slot].listener)
+    let limit = Int(options(slot).maxConnections)
+    guard let state = connections[listener].listenerState, state.connectionCount <= limit else {
+      counters.drop(.connectionsFull)
+      return refuse(slot, .overload, at: now)
+    }
+    timers.cancel(&connections[slot].timer)
+    awaitingStreams -= 1
+    connections[slot].session = newSession()
+    open(slot, peer: hello, at: now)
+    emit(.connectionReady, slot)
+    appendToStream(
+      connections[slot].socket, .accept(introduction(slot)), session: hello.session)
+  }
+
+  private mutating func receiveStreamAccept(
+    _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
+  ) throws(DropReason) {
+    guard frame.head.session == connections[slot].session,
+      let accept = introduction(frame, bytes, atLeast: Introduction.acceptSize)
+    else { throw .malformed }
+    accepted(slot, by: accept, at: now)
+  }
+
+  private func introduction(_ frame: Frame, _ bytes: Span<UInt8>, atLeast size: Int)
+    -> Introduction?
+  {
+    switch frame.payload {
+    case .none: nil
+    case .input(let offset, let count):
+      Introduction(bytes, offset..<offset + count, atLeast: size)
+    case .owned(let body): Introduction(body.span, 0..<body.count, atLeast: size)
+    }
+  }
+
+  private mutating func receiveStreamMessage(
+    _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int
+  ) throws(DropReason) {
+    var payload = frame.payload
+    var count = frame.head.rest
+    if frame.head.header.flags.contains(.options) {
+      switch payload {
+      case .none:
+        throw .short
+      case .input(let offset, let length):
+        let start = try OptionBlock.end(bytes, offset..<offset + length)
+        count = offset + length - start
+        payload = count == 0 ? .none : .input(offset: start, count: count)
+      case .owned(let body):
+        let start = try OptionBlock.end(body.span, 0..<body.count)
+        count = body.count - start
+        payload = count == 0 ? .none : .owned(Array(body[start...]))
+      }
+    }
+    guard count <= ownLargest(slot) else { throw .tooBig }
+    receiveMessage(
+      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count, slot)
+  }
+
+  // MARK: Ends
+
+  package mutating func streamEnded(_ socket: SocketID, _ end: StreamEnd, at now: Instant) {
+    guard let slot = owner(socket) else {
+      // Our close was sent, or need not be any more.
+      if stream(socket) != nil { closeNow(socket) }
+      return
+    }
+    var systemError: Int32 = 0
+    if case .reset(let code) = end { systemError = code }
+    streamGone(slot, .reset, systemError: systemError, at: now)
+  }
+
+  /// The peer broke the protocol: nothing that follows can be trusted.
+  private mutating func breakStream(_ socket: SocketID, at now: Instant) {
+    let slot = owner(socket)
+    resetNow(socket)
+    if let slot { streamGone(slot, .protocolError, systemError: 0, at: now) }
+  }
+
+  private mutating func streamGone(
+    _ slot: Int, _ status: Status, systemError: Int32, at now: Instant
+  ) {
+    switch connections[slot].phase {
+    case .open: lose(slot, status, systemError: systemError, at: now)
+    case .awaitingHello: discard(slot)
+    default: end(slot, .connectionSetupError, status, systemError: systemError, at: now)
+    }
+  }
+
+  /// Answers a hello on a stream with a close. No event has told of the connection, and none will.
+  private mutating func refuse(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+    let socket = connections[slot].socket
+    appendToStream(socket, .close(reason), session: nil)
+    beginClosing(socket, at: now)
+    discard(slot)
+  }
+
+  /// From here the stream has no connection: it writes what it has, sends FIN, and waits for the peer's.
+  mutating func beginClosing(_ socket: SocketID, at now: Instant) {
+    guard let stream = stream(socket) else { return }
+    sockets[Int(socket.rawValue)].owner = Connection.noSlot
+    stream.phase = .closing
+    stream.timer = timers.schedule(
+      .linger, Int(socket.rawValue), at: now + Endpoint.flushTime)
+  }
+
+  mutating func lingerTimer(_ socket: SocketID) {
+    guard let stream = stream(socket) else { return }
+    stream.timer = .none
+    if stream.phase == .lingering { closeNow(socket) } else { resetNow(socket) }
+  }
+
+  // MARK: Output
+
+  mutating func appendToStream(_ socket: SocketID, _ packet: ControlPacket, session: UInt64?) {
+    guard let stream = stream(socket) else { return }
+    stream.out.append { StreamFrame.append(packet, session: session, to: &$0) }
+    markStreamReady(socket)
+  }
+
+  mutating func appendToStream(_ socket: SocketID, _ head: MessageHead, _ message: Span<UInt8>) {
+    guard let stream = stream(socket) else { return }
+    stream.out.append(head, message)
+    stream.messageEnds.append((stream.out.end, message.count))
+    markStreamReady(socket)
+  }
+
+  mutating func markStreamReady(_ socket: SocketID) {
+    let index = Int(socket.rawValue)
+    guard !sockets[index].isReady, !sockets[index].isBlocked else { return }
+    sockets[index].isReady = true
+    readyStreams.append(socket)
+  }
+
+  /// The next stream that has bytes to send and is not blocked, or nil. Each is named once until it has new bytes,
+  /// or is unblocked with bytes left.
+  package mutating func pollStream() -> SocketID? {
+    while let socket = readyStreams.popFirst() {
+      guard let stream = stream(socket) else { continue }
+      sockets[Int(socket.rawValue)].isReady = false
+      if stream.out.count > 0, !sockets[Int(socket.rawValue)].isBlocked { return socket }
+    }
+    return nil
+  }
+
+  /// Hands the unsent bytes of a stream to `write`, which returns how many of them (0...count) the system took.
+  package mutating func writeStream(
+    _ socket: SocketID, at now: Instant, _ write: (Span<UInt8>) -> Int
+  ) {
+    guard let stream = stream(socket) else { return }
+    let taken = min(max(stream.out.withUnsent(write), 0), stream.out.count)
+    stream.out.take(taken)
+    counters.bytesSent &+= UInt64(taken)
+    creditSent(socket, stream, at: now)
+    if stream.out.count > 0 {
+      if taken > 0 { markStreamReady(socket) }
+    } else if stream.phase == .closing {
+      stream.phase = .lingering
+      actions.append(.shutdownWrite(socket))
+      timers.cancel(&stream.timer)
+      stream.timer = timers.schedule(
+        .linger, Int(socket.rawValue), at: now + Endpoint.lingerTime)
+    }
+  }
+
+  /// Takes the messages that the system has now out of the connection's marks.
+  private mutating func creditSent(_ socket: SocketID, _ stream: StreamState, at now: Instant) {
+    let slot = owner(socket)
+    if let slot { connections[slot].lastSent = now }
+    var freed = false
+    while let message = stream.messageEnds.first, message.end <= stream.out.sent {
+      _ = stream.messageEnds.popFirst()
+      if let slot, let traffic = connections[slot].traffic {
+        releaseQueued(traffic, messages: 1, bytes: message.bytes)
+        freed = true
+      }
+    }
+    if freed, let slot { tellWritable(slot) }
+  }
+}

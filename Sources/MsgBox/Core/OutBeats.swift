@@ -1,0 +1,51 @@
+/// The notes' out_beats: a rotation of session ids, each visited once per half heartbeat interval, evenly spread.
+///
+/// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has to search the
+/// rotation, and a session that comes back has an id, and an entry, of its own.
+package struct OutBeats {
+  package let half: Interval
+  private var rotation = FIFO<UInt64>()
+  /// Up to when visits were made.
+  private var visitedUntil: Instant
+
+  package init(half: Interval, now: Instant) {
+    self.half = Interval(nanoseconds: max(half.nanoseconds, 1))
+    visitedUntil = now
+  }
+
+  package var count: Int { rotation.count }
+
+  package mutating func add(_ session: UInt64, at now: Instant) {
+    if rotation.isEmpty { visitedUntil = now }
+    rotation.append(session)
+  }
+
+  /// When the next visits are due. They are made in groups, so that a large rotation does not wake the loop for each.
+  package var nextVisit: Instant? {
+    guard !rotation.isEmpty else { return nil }
+    return visitedUntil + Interval(nanoseconds: max(step, groupSpan))
+  }
+
+  /// How many visits are due at `now`: at most one per entry, however long ago the last one was.
+  package mutating func visitsDue(at now: Instant) -> Int {
+    guard let nextVisit, nextVisit <= now else { return 0 }
+    let elapsed = now.since(visitedUntil).nanoseconds
+    let due = elapsed / step
+    guard due < UInt64(rotation.count) else {
+      visitedUntil = now
+      return rotation.count
+    }
+    visitedUntil = visitedUntil + Interval(nanoseconds: due * step)
+    return Int(due)
+  }
+
+  package mutating func next() -> UInt64? { rotation.popFirst() }
+
+  /// Puts a session that lives back at the end.
+  package mutating func keep(_ session: UInt64) { rotation.append(session) }
+
+  /// Time between two visits, in nanoseconds.
+  private var step: UInt64 { max(half.nanoseconds / UInt64(max(rotation.count, 1)), 1) }
+
+  private var groupSpan: UInt64 { min(half.nanoseconds / 50, 20_000_000) }
+}

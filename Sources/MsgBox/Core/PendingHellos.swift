@@ -1,0 +1,60 @@
+/// A hello that was answered and not yet confirmed. It is no connection: no event tells of it.
+struct PendingHello: Vacant {
+  var session: UInt64 = 0
+  var peer = Introduction(session: 0, lostAfter: 0, largest: 0)
+  var listener = Connection.noSlot
+  var listenerGeneration: UInt32 = 0
+  var socket = Connection.noSocket
+  var remote = Address.unspecified
+  var local = Address.unspecified
+  var timer = TimerID.none
+
+  static var vacant: PendingHello { PendingHello() }
+}
+
+/// Hellos that wait for their confirmation, by our id and by (socket, source, the client's id), so that a repeated
+/// hello gets the same id and makes one peer, and the same hello from elsewhere learns nothing of it.
+struct PendingHellos {
+  private struct Key: Hashable {
+    var socket: SocketID
+    var source: Address
+    var clientSession: UInt64
+  }
+
+  static let lifetime = Interval.seconds(30)
+
+  private var hellos = Slab<PendingHello>(maxSlots: Handle.maxSlots)
+  private var bySession: [UInt64: UInt32] = [:]
+  private var bySource: [Key: UInt32] = [:]
+
+  var count: Int { hellos.count }
+
+  func slot(session: UInt64) -> Int? { bySession[session].map(Int.init) }
+
+  func slot(socket: SocketID, source: Address, clientSession: UInt64) -> Int? {
+    bySource[Key(socket: socket, source: source, clientSession: clientSession)].map(Int.init)
+  }
+
+  subscript(slot: Int) -> PendingHello {
+    get { hellos[slot] }
+    _modify { yield &hellos[slot] }
+  }
+
+  mutating func insert(_ hello: PendingHello) -> Int? {
+    guard let slot = hellos.insert(hello) else { return nil }
+    bySession[hello.session] = UInt32(truncatingIfNeeded: slot)
+    bySource[key(hello)] = UInt32(truncatingIfNeeded: slot)
+    return slot
+  }
+
+  mutating func remove(_ slot: Int) {
+    let hello = hellos[slot]
+    bySession[hello.session] = nil
+    bySource[key(hello)] = nil
+    hellos.remove(slot)
+  }
+
+  private func key(_ hello: PendingHello) -> Key {
+    Key(socket: hello.socket, source: hello.remote, clientSession: hello.peer.session)
+  }
+}

@@ -1,0 +1,64 @@
+/// What a slot holds while nothing lives in it.
+package protocol Vacant {
+  static var vacant: Self { get }
+}
+
+/// Records in numbered slots with generations, so that a handle to a record that is gone is told from its successor's.
+package struct Slab<Record: Vacant> {
+  private var records: [Record] = []
+  private var generations: [UInt32] = []
+  private var isLive: [Bool] = []
+  private var free: [UInt32] = []
+  private let maxSlots: Int
+  package private(set) var count = 0
+
+  package init(maxSlots: Int) {
+    self.maxSlots = maxSlots
+  }
+
+  package var hasRoom: Bool { !free.isEmpty || records.count < maxSlots }
+
+  /// The slot of a new record; nil when all are taken.
+  package mutating func insert(_ record: Record) -> Int? {
+    let slot: Int
+    if let last = free.popLast() {
+      slot = Int(last)
+      records[slot] = record
+      isLive[slot] = true
+    } else {
+      guard records.count < maxSlots else { return nil }
+      slot = records.count
+      records.append(record)
+      generations.append(1)
+      isLive.append(true)
+    }
+    count += 1
+    return slot
+  }
+
+  /// Frees a slot. One whose generations are used up is never given again.
+  package mutating func remove(_ slot: Int) {
+    guard slot < records.count, isLive[slot] else { return }
+    records[slot] = .vacant
+    isLive[slot] = false
+    count -= 1
+    generations[slot] += 1
+    if generations[slot] < Handle.maxGeneration { free.append(UInt32(slot)) }
+  }
+
+  package func contains(_ slot: Int, generation: UInt32) -> Bool {
+    slot >= 0 && slot < records.count && isLive[slot] && generations[slot] == generation
+  }
+
+  package func generation(_ slot: Int) -> UInt32 { generations[slot] }
+
+  /// Slots that are or were in use: every live one is below.
+  package var slots: Range<Int> { 0..<records.count }
+
+  package func isLive(_ slot: Int) -> Bool { isLive[slot] }
+
+  package subscript(slot: Int) -> Record {
+    get { records[slot] }
+    _modify { yield &records[slot] }
+  }
+}

@@ -1,0 +1,106 @@
+/// A datagram that waits for its socket.
+struct OutDatagram {
+  enum Content {
+    case control(ControlPacket, session: UInt64?)
+    case packed([UInt8])
+  }
+
+  var content: Content
+  var remote: Address
+  var local: Address
+  /// Whose queue it counts in: slot and generation.
+  var connection = Connection.noSlot
+  var generation: UInt32 = 0
+  var messages = 0
+  var bytes = 0
+}
+
+/// What the core knows of a socket of the loop.
+struct SocketState {
+  enum Kind {
+    case free
+    /// A UDP listener; the owner is the listener.
+    case datagramListener
+    /// A connected UDP socket; the owner is its one connection.
+    case datagramClient
+    case streamListener
+    case stream
+  }
+
+  var kind = Kind.free
+  /// Slot of the listener or connection; `noSlot` when that has ended and the socket only finishes.
+  var owner = Connection.noSlot
+  /// Closed as soon as everything is sent and no close is to be repeated here.
+  var isFinishing = false
+  var isBlocked = false
+  /// Named in the list of sockets that have something to send.
+  var isReady = false
+  /// Tombstones that still repeat their close here.
+  var repeatingCloses = 0
+  var out = FIFO<OutDatagram>()
+  var stream: StreamState?
+}
+
+/// The two directions of a TCP stream.
+final class StreamState {
+  enum Phase {
+    case connecting
+    case open
+    /// Our close is queued: what is queued is written, then FIN; what comes is discarded until the peer's FIN.
+    case closing
+    /// FIN was sent.
+    case lingering
+  }
+
+  var phase = Phase.open
+  var out = StreamBuffer()
+  var deframer: StreamDeframer
+  /// Stream offsets at which queued messages end, and their sizes, for the marks.
+  var messageEnds = FIFO<(end: UInt64, bytes: Int)>()
+  var timer = TimerID.none
+
+  init(maxMessage: Int, phase: Phase) {
+    self.phase = phase
+    deframer = StreamDeframer(maxMessage: maxMessage)
+  }
+}
+
+/// Bytes to be written to a stream: appended at the end, taken from the front.
+struct StreamBuffer {
+  private static let keptCapacity = 65_536
+
+  private(set) var bytes: [UInt8] = []
+  private var head = 0
+  /// Stream offset of the first unsent byte.
+  private(set) var sent: UInt64 = 0
+
+  var count: Int { bytes.count - head }
+  /// Stream offset behind the last byte.
+  var end: UInt64 { sent &+ UInt64(count) }
+
+  mutating func append(_ write: (inout [UInt8]) -> Void) { write(&bytes) }
+
+  mutating func append(_ head: MessageHead, _ message: Span<UInt8>) {
+    StreamFrame.append(head, payload: message, to: &bytes)
+  }
+
+  func withUnsent(_ body: (Span<UInt8>) -> Int) -> Int {
+    body(bytes.span.extracting(head..<bytes.count))
+  }
+
+  mutating func take(_ taken: Int) {
+    head += taken
+    sent &+= UInt64(taken)
+    if head == bytes.count {
+      if bytes.capacity > StreamBuffer.keptCapacity {
+        bytes = []
+      } else {
+        bytes.removeAll(keepingCapacity: true)
+      }
+      head = 0
+    } else if head > StreamBuffer.keptCapacity, head > bytes.count / 2 {
+      bytes.removeSubrange(0..<head)
+      head = 0
+    }
+  }
+}

@@ -1,0 +1,52 @@
+/// A session over UDP that has ended: it answers what comes late, and repeats its close until that is answered.
+struct Tombstone: Vacant {
+  var session: UInt64 = 0
+  var peerSession: UInt64 = 0
+  var socket = Connection.noSocket
+  var remote = Address.unspecified
+  var local = Address.unspecified
+  var reason = CloseReason.normal
+  /// Repeats of the close that are still to come; 0 when it was answered or none is owed.
+  var repeatsLeft = 0
+  var expiry = Instant(nanoseconds: 0)
+  var timer = TimerID.none
+
+  static var vacant: Tombstone { Tombstone() }
+}
+
+/// The tombstones of a box, by our id: at most so many, the oldest out first.
+struct Tombstones {
+  static let lifetime = Interval.seconds(30)
+  static let repeatGap = Interval.milliseconds(200)
+  static let repeats = 2
+
+  private var stones = Slab<Tombstone>(maxSlots: Handle.maxSlots)
+  private var bySession: [UInt64: UInt32] = [:]
+  private var order = FIFO<UInt64>()
+
+  var count: Int { stones.count }
+
+  func slot(session: UInt64) -> Int? { bySession[session].map(Int.init) }
+
+  subscript(slot: Int) -> Tombstone {
+    get { stones[slot] }
+    _modify { yield &stones[slot] }
+  }
+
+  mutating func insert(_ stone: Tombstone) -> Int? {
+    guard let slot = stones.insert(stone) else { return nil }
+    bySession[stone.session] = UInt32(truncatingIfNeeded: slot)
+    order.append(stone.session)
+    return slot
+  }
+
+  mutating func remove(_ slot: Int) {
+    bySession[stones[slot].session] = nil
+    stones.remove(slot)
+    while let session = order.first, bySession[session] == nil { _ = order.popFirst() }
+  }
+
+  func isLive(_ slot: Int) -> Bool { stones.isLive(slot) }
+
+  var oldest: Int? { order.first.flatMap { slot(session: $0) } }
+}
