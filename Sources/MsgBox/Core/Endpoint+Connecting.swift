@@ -94,7 +94,8 @@ extension Endpoint {
   }
 
   /// A TCP socket is connecting for `handle`. Returns false if the connection has ended meanwhile.
-  package mutating func streamOpened(_ handle: Handle, _ socket: SocketID, at now: Instant) -> Bool {
+  package mutating func streamOpened(_ handle: Handle, _ socket: SocketID, at now: Instant) -> Bool
+  {
     guard let slot = slot(handle), connections[slot].phase == .opening else { return false }
     claim(socket, .stream, owner: slot)
     sockets[Int(socket.rawValue)].stream = StreamState(

@@ -13,7 +13,8 @@ extension Endpoint {
       bySendSession[peer.session] = UInt32(slot)
       connections[slot].flags.insert(.isIndexed)
     }
-    let rotation = rotationIndex(own: options(slot).heartbeat, peerLostAfter: peer.lostAfter, at: now)
+    let rotation = rotationIndex(
+      own: options(slot).heartbeat, peerLostAfter: peer.lostAfter, at: now)
     connections[slot].beats = UInt16(rotation)
     rotations[rotation].add(session, at: now)
   }

@@ -120,7 +120,8 @@ extension Endpoint {
     }
     guard count <= ownLargest(slot) else { throw .tooBig }
     receiveMessage(
-      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count, slot)
+      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count, slot
+    )
   }
 
   // MARK: Ends

@@ -129,7 +129,8 @@ package struct Endpoint: ~Copyable {
     _ kind: EventKind, _ slot: Int, _ status: Status = .ok, systemError: Int32 = 0,
     payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none
   ) {
-    var event = CoreEvent(kind: kind, status: status, systemError: systemError, handle: handle(slot))
+    var event = CoreEvent(
+      kind: kind, status: status, systemError: systemError, handle: handle(slot))
     let listener = connections[slot].listener
     if listener != Connection.noSlot { event.listener = handle(Int(listener)) }
     event.payload = payload

@@ -14,7 +14,7 @@ extension Span<UInt8> {
   }
 }
 
-extension Array<UInt8> {
+extension [UInt8] {
   package mutating func append<Number: FixedWidthInteger & UnsignedInteger>(
     bigEndian number: Number
   ) {

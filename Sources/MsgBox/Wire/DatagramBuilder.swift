@@ -37,7 +37,8 @@ package struct DatagramBuilder: Sendable {
   package var isEmpty: Bool { bytes.isEmpty }
 
   /// Appends a packet, if it fits. `session` nil leaves the session field out of the first packet.
-  package mutating func append(_ head: MessageHead, session: UInt64?, payload: Span<UInt8>) -> Bool {
+  package mutating func append(_ head: MessageHead, session: UInt64?, payload: Span<UInt8>) -> Bool
+  {
     let body = head.blockSize + payload.count
     let start = PacketHeader.size + (isEmpty && session != nil ? WireFormat.sessionSize : 0)
     let room = WireFormat.maxDatagram - bytes.count - start - body
