@@ -48,7 +48,8 @@ package struct Errno: Error, Equatable, Sendable {
     }
   }
 
-  /// Whether an ICMP message about an earlier packet says this, rather than the call that returned it.
+  /// Whether an ICMP message about an earlier packet says this, rather than the call that returned
+  /// it.
   package var isBounce: Bool {
     switch self {
     case .connectionRefused, .hostUnreachable, .networkUnreachable, .hostDown, .networkDown,
@@ -64,8 +65,15 @@ package struct Errno: Error, Equatable, Sendable {
   }
 }
 
-/// Turns what a shim returned, a value of 0 or more or a negated error number, into a value or an error.
+/// Turns what a shim returned, a value of 0 or more or a negated error number, into a value or an
+/// error.
 package func checked(_ result: Int32) throws(Errno) -> Int32 {
   guard result >= 0 else { throw Errno(rawValue: 0 &- result) }
   return result
+}
+
+/// The same for a shim that counts bytes.
+package func checked(_ result: Int64) throws(Errno) -> Int {
+  guard result >= 0 else { throw Errno(rawValue: Int32(truncatingIfNeeded: 0 &- result)) }
+  return Int(result)
 }
