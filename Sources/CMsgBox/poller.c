@@ -1,0 +1,105 @@
+// Waiting: epoll, event counters and wakers.
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { WAIT_MAX = 256 };
+
+int32_t cmsgbox_poller_create(void) {
+  return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_OPEN, epoll_create1(EPOLL_CLOEXEC));
+}
+
+static int32_t control(int32_t poller, int operation, int32_t fd, uint64_t token, uint32_t flags) {
+  struct epoll_event event = {.data.u64 = token};
+  if (flags & CMSGBOX_READABLE) event.events |= EPOLLIN;
+  if (flags & CMSGBOX_WRITABLE) event.events |= EPOLLOUT;
+  return epoll_ctl(poller, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+int32_t cmsgbox_poller_add(int32_t poller, int32_t fd, uint64_t token, uint32_t flags) {
+  return control(poller, EPOLL_CTL_ADD, fd, token, flags);
+}
+
+int32_t cmsgbox_poller_change(int32_t poller, int32_t fd, uint64_t token, uint32_t flags) {
+  return control(poller, EPOLL_CTL_MOD, fd, token, flags);
+}
+
+int32_t cmsgbox_poller_remove(int32_t poller, int32_t fd) {
+  return control(poller, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+int32_t cmsgbox_poller_wait(
+    int32_t poller, cmsgbox_ready *ready, int32_t capacity, int32_t timeout_ms) {
+  struct epoll_event events[WAIT_MAX];
+  if (capacity > WAIT_MAX) capacity = WAIT_MAX;
+  // A signal ends the wait, so that a program may look at what its handler noted.
+  int count = cmsgbox_fault_due(CMSGBOX_CALL_POLL)
+                  ? -1
+                  : epoll_wait(poller, events, capacity, timeout_ms);
+  if (count < 0) return errno == EINTR ? 0 : -errno;
+  for (int i = 0; i < count; i++) {
+    uint32_t flags = 0;
+    if (events[i].events & EPOLLIN) flags |= CMSGBOX_READABLE;
+    if (events[i].events & EPOLLOUT) flags |= CMSGBOX_WRITABLE;
+    if (events[i].events & (EPOLLERR | EPOLLHUP)) flags |= CMSGBOX_FAILED;
+    ready[i].token = events[i].data.u64;
+    ready[i].flags = flags;
+  }
+  return count;
+}
+
+int32_t cmsgbox_event_create(void) {
+  return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_OPEN, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+int32_t cmsgbox_event_raise(int32_t fd) {
+  uint64_t one = 1;
+  ssize_t count;
+  do count = write(fd, &one, sizeof one);
+  while (count < 0 && errno == EINTR);
+  // A counter that is full is readable, which is all that is wanted.
+  return count < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+int32_t cmsgbox_event_clear(int32_t fd) {
+  uint64_t value;
+  ssize_t count;
+  do count = read(fd, &value, sizeof value);
+  while (count < 0 && errno == EINTR);
+  return count < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+struct msg_Waker {
+  atomic_uint references;
+  int event_fd;
+};
+
+struct msg_Waker *cmsgbox_waker_create(int32_t event_fd) {
+  struct msg_Waker *waker = malloc(sizeof *waker);
+  if (!waker) return NULL;
+  atomic_init(&waker->references, 1);
+  waker->event_fd = fcntl(event_fd, F_DUPFD_CLOEXEC, 0);
+  if (waker->event_fd >= 0) return waker;
+  free(waker);
+  return NULL;
+}
+
+struct msg_Waker *cmsgbox_waker_retain(struct msg_Waker *waker) {
+  atomic_fetch_add_explicit(&waker->references, 1, memory_order_relaxed);
+  return waker;
+}
+
+void cmsgbox_waker_release(struct msg_Waker *waker) {
+  if (!waker || atomic_fetch_sub_explicit(&waker->references, 1, memory_order_acq_rel) != 1) return;
+  close(waker->event_fd);
+  free(waker);
+}
+
+void cmsgbox_waker_wake(struct msg_Waker *waker) {
+  if (waker) cmsgbox_event_raise(waker->event_fd);
+}

@@ -1,1 +1,0 @@
-#include "msgbox_shims.h"

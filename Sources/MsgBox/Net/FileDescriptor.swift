@@ -1,0 +1,20 @@
+import CMsgBox
+
+/// A descriptor of the system that is closed when its owner is gone.
+package struct FileDescriptor: ~Copyable {
+  package let rawValue: Int32
+
+  /// Takes over an open descriptor.
+  package init(owning rawValue: Int32) {
+    self.rawValue = rawValue
+  }
+
+  /// Takes over what a shim returned: a descriptor, or a negated error number.
+  package init(result: Int32) throws(Errno) {
+    rawValue = try checked(result)
+  }
+
+  deinit {
+    cmsgbox_close(rawValue)
+  }
+}

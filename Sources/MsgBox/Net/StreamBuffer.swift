@@ -1,0 +1,29 @@
+import CMsgBox
+
+/// The room into which the streams of a loop are read, one at a time.
+@safe package final class StreamBuffer {
+  private let bytes: UnsafeMutableBufferPointer<UInt8>
+
+  /// Makes room for `capacity` bytes, 1 or more.
+  package init(capacity: Int) {
+    unsafe bytes = .allocate(capacity: capacity)
+    unsafe bytes.initialize(repeating: 0)
+  }
+
+  deinit {
+    unsafe bytes.deallocate()
+  }
+
+  package var capacity: Int { unsafe bytes.count }
+
+  /// Reads what a stream has, up to the capacity; 0 is its end.
+  package func read(from descriptor: Int32) throws(Errno) -> Int {
+    try checked(unsafe cmsgbox_receive(descriptor, bytes.baseAddress, bytes.count))
+  }
+
+  /// Hands out the first `count` bytes, at most the capacity.
+  package func withBytes(_ count: Int, _ body: (Span<UInt8>) -> Void) {
+    let first = unsafe UnsafeBufferPointer(rebasing: bytes[..<min(max(count, 0), capacity)])
+    body(unsafe Span(_unsafeElements: first))
+  }
+}
