@@ -1,6 +1,5 @@
-import Testing
-
 import MsgBox
+import Testing
 
 /// What an address text must become; the comparison is by the text that the result is printed as.
 @Suite("Addresses")
