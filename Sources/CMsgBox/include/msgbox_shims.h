@@ -1,8 +1,235 @@
-// System calls and process facilities that Swift cannot import without a platform module.
+// System calls and process facilities that Swift cannot import without a platform module. Each call returns a value of
+// 0 or more, or a negated error number; each is repeated when a signal interrupts it. Every descriptor that is made is
+// non-blocking and is closed on exec.
 #ifndef MSGBOX_SHIMS_H
 #define MSGBOX_SHIMS_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// ---- Error numbers -------------------------------------------------------------------------------------------------
+
+#define CMSGBOX_ERRNO(name) static const int32_t CMSGBOX_##name = name
+CMSGBOX_ERRNO(EACCES);
+CMSGBOX_ERRNO(EADDRINUSE);
+CMSGBOX_ERRNO(EADDRNOTAVAIL);
+CMSGBOX_ERRNO(EAFNOSUPPORT);
+CMSGBOX_ERRNO(EAGAIN);
+CMSGBOX_ERRNO(EBADF);
+CMSGBOX_ERRNO(ECONNABORTED);
+CMSGBOX_ERRNO(ECONNREFUSED);
+CMSGBOX_ERRNO(ECONNRESET);
+CMSGBOX_ERRNO(EHOSTDOWN);
+CMSGBOX_ERRNO(EHOSTUNREACH);
+CMSGBOX_ERRNO(EINPROGRESS);
+CMSGBOX_ERRNO(EINTR);
+CMSGBOX_ERRNO(EINVAL);
+CMSGBOX_ERRNO(EMFILE);
+CMSGBOX_ERRNO(EMSGSIZE);
+CMSGBOX_ERRNO(ENETDOWN);
+CMSGBOX_ERRNO(ENETUNREACH);
+CMSGBOX_ERRNO(ENFILE);
+CMSGBOX_ERRNO(ENOBUFS);
+CMSGBOX_ERRNO(ENOMEM);
+CMSGBOX_ERRNO(EPERM);
+CMSGBOX_ERRNO(EPIPE);
+CMSGBOX_ERRNO(EPROTO);
+CMSGBOX_ERRNO(ETIMEDOUT);
+#undef CMSGBOX_ERRNO
+
+// ---- Addresses -----------------------------------------------------------------------------------------------------
+
+// An IP address and a port, all in host order; IPv4 in its mapped form ::ffff:a.b.c.d.
+typedef struct cmsgbox_address {
+  uint64_t high;
+  uint64_t low;
+  uint32_t scope; // interface of a link-local IPv6 address, else 0
+  uint16_t port;
+} cmsgbox_address;
+
+// ---- Sockets -------------------------------------------------------------------------------------------------------
+
+// Closes a descriptor. A negative one is left alone.
+void cmsgbox_close(int32_t fd);
+
+// A descriptor of nothing, to be given up when there are no others.
+int32_t cmsgbox_open_reserve(void);
+
+// Makes a UDP socket bound to `address`, of the family of `address`; `dual_stack` lets an IPv6 one serve IPv4 too.
+// `buffer_bytes` is asked of the kernel, each way. The local address of each datagram is told (pktinfo) if asked for.
+int32_t cmsgbox_udp_bind(
+    const cmsgbox_address *address, int32_t dual_stack, uint32_t buffer_bytes, int32_t packet_info);
+
+// Makes a UDP socket connected to `remote`.
+int32_t cmsgbox_udp_connect(const cmsgbox_address *remote, uint32_t buffer_bytes);
+
+// Makes a TCP socket that listens on `address`.
+int32_t cmsgbox_tcp_listen(const cmsgbox_address *address, int32_t dual_stack);
+
+// Makes a TCP socket that is connecting, or connected, to `remote`.
+int32_t cmsgbox_tcp_connect(const cmsgbox_address *remote);
+
+// Accepts one connection and writes its peer's address.
+int32_t cmsgbox_tcp_accept(int32_t fd, cmsgbox_address *remote);
+
+// Takes the pending error of a socket: 0 or an error number, or a negated one if it cannot be told.
+int32_t cmsgbox_socket_error(int32_t fd);
+
+// Writes the local address of a socket.
+int32_t cmsgbox_local_address(int32_t fd, cmsgbox_address *local);
+
+// Reads up to `capacity` bytes; 0 is the end of the stream.
+int64_t cmsgbox_receive(int32_t fd, void *bytes, size_t capacity);
+
+// Sends up to `count` bytes, without a signal.
+int64_t cmsgbox_send(int32_t fd, const void *bytes, size_t count);
+
+int32_t cmsgbox_shutdown_write(int32_t fd);
+
+// Makes the next close of a TCP socket a reset.
+int32_t cmsgbox_linger_reset(int32_t fd);
+
+// ---- Datagrams in batches ------------------------------------------------------------------------------------------
+
+enum {
+  CMSGBOX_BATCH = 64,         // datagrams a call
+  CMSGBOX_RECEIVE_SLOT = 2048, // bytes kept of a datagram received; more than any that is valid
+  CMSGBOX_SEND_SLOT = 1280    // room for a datagram to be sent
+};
+
+// One datagram of a batch.
+typedef struct cmsgbox_datagram {
+  cmsgbox_address remote; // of no meaning for sending on a connected socket
+  cmsgbox_address local;  // where it came to, or has to come from; all 0 if not known
+  uint32_t count;         // bytes
+  uint32_t truncated;     // 1 if it was larger than its slot
+} cmsgbox_datagram;
+
+// The buffers of one batch each way; one allocation.
+typedef struct cmsgbox_batch cmsgbox_batch;
+
+cmsgbox_batch *cmsgbox_batch_create(void);
+void cmsgbox_batch_destroy(cmsgbox_batch *batch);
+
+// Bytes and descriptions of the datagrams received, CMSGBOX_BATCH slots each.
+uint8_t *cmsgbox_batch_received_bytes(cmsgbox_batch *batch);
+const cmsgbox_datagram *cmsgbox_batch_received(const cmsgbox_batch *batch);
+
+// Bytes and descriptions of the datagrams to send; the caller fills them in.
+uint8_t *cmsgbox_batch_sending_bytes(cmsgbox_batch *batch);
+cmsgbox_datagram *cmsgbox_batch_sending(cmsgbox_batch *batch);
+
+// Receives up to CMSGBOX_BATCH datagrams into the slots from 0.
+int32_t cmsgbox_batch_receive(cmsgbox_batch *batch, int32_t fd);
+
+// Sends the slots first ..< first + count; returns how many left. `ipv6` tells the family of the socket; one that is
+// `connected` gets no addresses.
+int32_t cmsgbox_batch_send(
+    cmsgbox_batch *batch, int32_t fd, uint32_t first, uint32_t count, int32_t ipv6, int32_t connected);
+
+// ---- Waiting -------------------------------------------------------------------------------------------------------
+
+enum {
+  CMSGBOX_READABLE = 1,
+  CMSGBOX_WRITABLE = 2,
+  CMSGBOX_FAILED = 4 // an error or a hang-up; always watched
+};
+
+typedef struct cmsgbox_ready {
+  uint64_t token;
+  uint32_t flags;
+} cmsgbox_ready;
+
+int32_t cmsgbox_poller_create(void);
+
+// Watches a descriptor for `flags`, level-triggered.
+int32_t cmsgbox_poller_add(int32_t poller, int32_t fd, uint64_t token, uint32_t flags);
+int32_t cmsgbox_poller_change(int32_t poller, int32_t fd, uint64_t token, uint32_t flags);
+int32_t cmsgbox_poller_remove(int32_t poller, int32_t fd);
+
+// Waits up to `timeout_ms` (-1: without limit); returns how many of `ready` were filled in. Returns 0 after a signal.
+int32_t cmsgbox_poller_wait(int32_t poller, cmsgbox_ready *ready, int32_t capacity, int32_t timeout_ms);
+
+// An event counter: `raise` makes it readable until `clear`.
+int32_t cmsgbox_event_create(void);
+int32_t cmsgbox_event_raise(int32_t fd);
+int32_t cmsgbox_event_clear(int32_t fd);
+
+// Wakes a loop from any thread. Counted references; it holds a duplicate of the event counter.
+struct msg_Waker;
+struct msg_Waker *cmsgbox_waker_create(int32_t event_fd);
+struct msg_Waker *cmsgbox_waker_retain(struct msg_Waker *waker);
+void cmsgbox_waker_release(struct msg_Waker *waker); // NULL does nothing
+void cmsgbox_waker_wake(struct msg_Waker *waker);    // NULL does nothing
+
+// ---- Names ---------------------------------------------------------------------------------------------------------
+
+enum { CMSGBOX_RESOLVED_MAX = 16, CMSGBOX_RESOLVER_THREADS = 4 };
+
+// The answer to one question. `error` is 0, an error number, or -1 if the name has no address.
+typedef struct cmsgbox_resolved {
+  uint64_t id;
+  int32_t error;
+  uint32_t count;
+  cmsgbox_address addresses[CMSGBOX_RESOLVED_MAX];
+} cmsgbox_resolved;
+
+// Asks the system's resolver on threads of its own; raises an event counter, of which it keeps a duplicate, when there
+// is an answer.
+typedef struct cmsgbox_resolver cmsgbox_resolver;
+
+cmsgbox_resolver *cmsgbox_resolver_create(int32_t event_fd);
+
+// Queues a question.
+int32_t cmsgbox_resolver_ask(
+    cmsgbox_resolver *resolver, uint64_t id, const uint8_t *name, size_t count, uint16_t port);
+
+// Takes an answer: 1, or 0 if there is none.
+int32_t cmsgbox_resolver_take(cmsgbox_resolver *resolver, cmsgbox_resolved *answer);
+
+// Forgets what is queued and gives the resolver up; threads that still run free it.
+void cmsgbox_resolver_release(cmsgbox_resolver *resolver);
+
+// ---- The process ---------------------------------------------------------------------------------------------------
+
+// Nanoseconds of the monotonic clock.
+uint64_t cmsgbox_now(void);
+
+// Fills `bytes` from the system's generator; ends the process if there is none.
+void cmsgbox_random(void *bytes, size_t count);
+
+// One pointer per thread. The destructor given last is called with it when the thread ends, unless it is NULL.
+void *cmsgbox_tls_get(void);
+void cmsgbox_tls_set(void *value, void (*destructor)(void *));
+
+// 1, 2, 3, ... 2^24 - 1, then 0 for ever. Any thread.
+uint32_t cmsgbox_next_box(void);
+
+// ---- Faults, for tests ---------------------------------------------------------------------------------------------
+
+// The calls that a test can make fail.
+enum {
+  CMSGBOX_CALL_SOCKET,
+  CMSGBOX_CALL_BIND,
+  CMSGBOX_CALL_CONNECT,
+  CMSGBOX_CALL_ACCEPT,
+  CMSGBOX_CALL_RECEIVE,
+  CMSGBOX_CALL_SEND,
+  CMSGBOX_CALL_RECEIVE_BATCH,
+  CMSGBOX_CALL_SEND_BATCH,
+  CMSGBOX_CALL_POLL,
+  CMSGBOX_CALL_OPEN,
+  CMSGBOX_CALL_THREAD,
+  CMSGBOX_CALLS
+};
+
+// Lets the calls of this kind and thread after the next `after` ones fail with `error`, `times` times. With `error` 0
+// they are cut short instead: to `limit` bytes, or datagrams of a batch. Returns 0 in builds without DEBUG, where
+// nothing can fail on purpose.
+int32_t cmsgbox_fault_set(int32_t call, uint32_t after, uint32_t times, int32_t error, uint32_t limit);
+
+// Takes all faults of this thread back. Returns how many calls were made to fail or cut short since the last time.
+uint32_t cmsgbox_fault_clear(void);
 
 #endif
