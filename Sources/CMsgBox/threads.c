@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 // ---- Threads
 
@@ -58,4 +59,24 @@ void cmsgbox_unregister_box(uint32_t number) {
 
 int32_t cmsgbox_box_is_registered(uint32_t number) {
   return number < boxes && (atomic_load(&registered[number / 64]) >> number % 64 & 1);
+}
+
+// ---- The end of the process
+
+static void (*at_exit)(void);
+static pid_t at_exit_process;
+static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
+
+static void run_at_exit(void) {
+  if (getpid() == at_exit_process) at_exit();
+}
+
+static void register_at_exit(void) {
+  at_exit_process = getpid();
+  atexit(run_at_exit);
+}
+
+void cmsgbox_at_exit(void (*body)(void)) {
+  at_exit = body;
+  pthread_once(&at_exit_once, register_at_exit);
 }

@@ -1,0 +1,41 @@
+extension EventOf where Payload: ~Escapable {
+  /// The public view of an event of the core, whose bytes are `payload`.
+  @_lifetime(copy payload)
+  package init(_ event: CoreEvent, _ payload: Payload) {
+    let connection = Connection(event.handle)
+    switch event.kind {
+    case .message: self = .message(connection, payload)
+    case .request: self = .request(Request(event.request, of: connection), payload)
+    case .reply: self = .reply(connection, payload, context: event.getContext)
+    default: self.init(bare: event)
+    }
+  }
+
+  /// An event that has no bytes.
+  @_lifetime(immortal)
+  private init(bare event: CoreEvent) {
+    let connection = Connection(event.handle)
+    let listener = Listener(event.handle)
+    let error = MessageError(status: event.status, systemError: event.systemError)
+    let next = event.next == .none ? nil : Connection(event.next)
+    switch event.kind {
+    case .listening: self = .listening(listener)
+    case .listeningError: self = .listeningError(listener, error)
+    case .listeningEnded: self = .listeningEnded(listener)
+    case .connectionSetup: self = .connectionSetup(connection)
+    case .connectionSetupError: self = .connectionSetupError(connection, error, next: next)
+    case .connectionReady: self = .connectionReady(connection, Listener(event.listener))
+    case .replyMissing: self = .replyMissing(connection, error, context: event.getContext)
+    case .connectionClosed: self = .connectionClosed(connection, error)
+    case .connectionLost: self = .connectionLost(connection, error, next: next)
+    case .writable: self = .writable(connection)
+    case .error, .message, .request, .reply: self = .error(Source(event), error)
+    }
+  }
+}
+
+extension Source {
+  fileprivate init(_ event: CoreEvent) {
+    self = .listener(Listener(event.handle))
+  }
+}
