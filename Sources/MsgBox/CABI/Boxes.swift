@@ -1,3 +1,6 @@
+// The names of C:
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CMsgBox
 
 // The calls on boxes; msgbox.h documents each.
@@ -69,9 +72,9 @@ private func begin(
 }
 
 @_cdecl("msg_runloop") @implementation
-public func msg_runloop(_ timeout_ms: Int32) -> Int32 {
+public func msg_runloop(_ timeout: Int32) -> Int32 {
   do throws(MessageError) {
-    return try ThreadBoxes.currentOrNew.defaultBox().runForC(timeout_ms)
+    return try ThreadBoxes.currentOrNew.defaultBox().runForC(timeout)
   } catch {
     return error.code.number
   }
@@ -89,8 +92,8 @@ public func msg_box_destroy(_ box: msg_Box) -> Int32 {
 }
 
 @_cdecl("msg_box_runloop") @implementation
-public func msg_box_runloop(_ box: msg_Box, _ timeout_ms: Int32) -> Int32 {
-  result(box.id) { box throws(MessageError) in box.runForC(timeout_ms) }
+public func msg_box_runloop(_ box: msg_Box, _ timeout: Int32) -> Int32 {
+  result(box.id) { box throws(MessageError) in box.runForC(timeout) }
 }
 
 @_cdecl("msg_box_descriptor") @implementation

@@ -1,3 +1,6 @@
+// The names of C:
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CMsgBox
 
 // The calls on connections, listeners and requests; msgbox.h documents each.
@@ -18,12 +21,12 @@ public func msg_get(
 
 @_cdecl("msg_get_within") @implementation
 public func msg_get_within(
-  _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!, _ timeout_ms: UInt32
+  _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!, _ timeout: UInt32
 ) -> Int32 {
   unsafe answer(conn.id, data) { box throws(MessageError) in
     try unsafe box.get(
       data.span, from: Connection(Handle(rawValue: conn.id)),
-      timeout: timeout_ms == 0 ? nil : .milliseconds(timeout_ms),
+      timeout: timeout == 0 ? nil : .milliseconds(timeout),
       context: UInt(bitPattern: context))
   }
 }

@@ -1,3 +1,6 @@
+// The names of C:
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CMsgBox
 
 @_cdecl("msg_box_statistics") @implementation
