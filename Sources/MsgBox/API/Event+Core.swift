@@ -1,3 +1,5 @@
+import CMsgBox
+
 extension EventOf where Payload: ~Escapable {
   /// The public view of an event of the core, whose bytes are `payload`.
   @_lifetime(copy payload)
@@ -33,6 +35,32 @@ extension EventOf where Payload: ~Escapable {
     }
   }
 }
+
+#if !hasFeature(Embedded)
+  extension EventOf where Payload: ~Escapable {
+    /// The name of the event in `msgbox.h`, such as `connection_setup`; for logs.
+    public var name: String { unsafe String(cString: msg_event_name(UInt32(kind.rawValue))) }
+
+    private var kind: EventKind {
+      switch self {
+      case .listening: .listening
+      case .listeningError: .listeningError
+      case .listeningEnded: .listeningEnded
+      case .connectionSetup: .connectionSetup
+      case .connectionSetupError: .connectionSetupError
+      case .connectionReady: .connectionReady
+      case .message: .message
+      case .request: .request
+      case .reply: .reply
+      case .replyMissing: .replyMissing
+      case .connectionClosed: .connectionClosed
+      case .connectionLost: .connectionLost
+      case .writable: .writable
+      case .error: .error
+      }
+    }
+  }
+#endif
 
 extension Source {
   fileprivate init(_ event: CoreEvent) {
