@@ -12,6 +12,12 @@ let settings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// One program of `examples/`.
+func example(_ name: String) -> Target {
+  .executableTarget(
+    name: name, dependencies: ["MsgBox"], path: "examples/\(name)", swiftSettings: settings)
+}
+
 let package = Package(
   name: "MsgBox",
   products: [
@@ -21,6 +27,11 @@ let package = Package(
   targets: [
     .target(name: "CMsgBox"),
     .target(name: "MsgBox", dependencies: ["CMsgBox"], swiftSettings: settings),
+    example("swift-echo-server"),
+    example("swift-echo-client"),
+    example("swift-request-server"),
+    example("swift-request-client"),
+    example("swift-async"),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
   ]

@@ -4,5 +4,6 @@
 
 #include "../../../include/msgbox.h"
 #include "msgbox_shims.h"
+#include "msgbox_threads.h"
 
 #endif

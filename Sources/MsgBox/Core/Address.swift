@@ -58,10 +58,13 @@ package struct Locator: Equatable, Sendable {
   package var transport: Transport
   package var host: Host
   package var port: UInt16
+  /// The interface that a link-local IPv6 address names after `%`; 0 otherwise.
+  package var scope: UInt32
 
-  package init(transport: Transport, host: Host, port: UInt16) {
+  package init(transport: Transport, host: Host, port: UInt16, scope: UInt32 = 0) {
     self.transport = transport
     self.host = host
     self.port = port
+    self.scope = scope
   }
 }

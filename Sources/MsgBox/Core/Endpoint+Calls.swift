@@ -5,7 +5,7 @@ extension Endpoint {
   package mutating func listen(
     _ locator: Locator?, options: ConnectionOptions, userWords: UserWords, at now: Instant
   ) -> Handle {
-    var record = Connection()
+    var record = ConnectionRecord()
     record.role = .listener
     record.transport = locator?.transport ?? .udp
     record.phase = .resolving

@@ -3,7 +3,7 @@ extension Endpoint {
   mutating func insertClient(
     _ locator: Locator?, options: ConnectionOptions, userWords: UserWords
   ) -> Int? {
-    var record = Connection()
+    var record = ConnectionRecord()
     record.role = .client
     record.transport = locator?.transport ?? .udp
     record.phase = .waiting
@@ -124,7 +124,7 @@ extension Endpoint {
       let state = connections[slot].clientState
     else { return }
     release(connections[slot].socket)
-    connections[slot].socket = Connection.noSocket
+    connections[slot].socket = ConnectionRecord.noSocket
     state.failure = status
     state.failureError = systemError
     tryNextCandidate(slot, at: now)
@@ -147,7 +147,7 @@ extension Endpoint {
 
   private mutating func leaveCandidate(_ slot: Int, at now: Instant) {
     closeNow(connections[slot].socket)
-    connections[slot].socket = Connection.noSocket
+    connections[slot].socket = ConnectionRecord.noSocket
     tryNextCandidate(slot, at: now)
   }
 

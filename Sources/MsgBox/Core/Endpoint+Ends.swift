@@ -61,7 +61,7 @@ extension Endpoint {
   /// The socket of a connection that ends before it was open, or whose stream is gone.
   private mutating func abandonSocket(_ slot: Int) {
     let socket = connections[slot].socket
-    guard socket != Connection.noSocket, owner(socket) == slot else { return }
+    guard socket != ConnectionRecord.noSocket, owner(socket) == slot else { return }
     switch sockets[Int(socket.rawValue)].kind {
     case .datagramClient:
       closeNow(socket)
@@ -166,7 +166,7 @@ extension Endpoint {
       }
     }
     if isClient {
-      sockets[Int(connection.socket.rawValue)].owner = Connection.noSlot
+      sockets[Int(connection.socket.rawValue)].owner = ConnectionRecord.noSlot
       finish(connection.socket)
     }
   }

@@ -79,8 +79,8 @@ extension Endpoint {
   /// A connection cloned from its listener: it inherits callback, context and options.
   func serverRecord(
     _ listener: Int, _ transport: Transport, remote: Address, local: Address
-  ) -> Connection {
-    var record = Connection()
+  ) -> ConnectionRecord {
+    var record = ConnectionRecord()
     record.role = .server
     record.transport = transport
     record.listener = UInt32(listener)
@@ -185,7 +185,7 @@ extension Endpoint {
     guard let state = connections[listener].listenerState else { return }
     state.connectionCount += 1
     connections[slot].previous = state.lastConnection
-    if state.lastConnection == Connection.noSlot {
+    if state.lastConnection == ConnectionRecord.noSlot {
       state.firstConnection = UInt32(slot)
     } else {
       connections[Int(state.lastConnection)].next = UInt32(slot)
@@ -195,16 +195,16 @@ extension Endpoint {
 
   mutating func unlink(_ slot: Int) {
     let connection = connections[slot]
-    guard connection.listener != Connection.noSlot,
+    guard connection.listener != ConnectionRecord.noSlot,
       let state = connections[Int(connection.listener)].listenerState
     else { return }
     state.connectionCount -= 1
-    if connection.previous == Connection.noSlot {
+    if connection.previous == ConnectionRecord.noSlot {
       state.firstConnection = connection.next
     } else {
       connections[Int(connection.previous)].next = connection.next
     }
-    if connection.next == Connection.noSlot {
+    if connection.next == ConnectionRecord.noSlot {
       state.lastConnection = connection.previous
     } else {
       connections[Int(connection.next)].previous = connection.previous
@@ -217,7 +217,7 @@ extension Endpoint {
   mutating func retireListener(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .retiring
-    while state.firstConnection != Connection.noSlot {
+    while state.firstConnection != ConnectionRecord.noSlot {
       let connection = Int(state.firstConnection)
       if connections[connection].phase == .open {
         close(connection, .normal, .connectionClosed, .endUnlistened, at: now)

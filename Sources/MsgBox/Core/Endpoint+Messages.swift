@@ -148,7 +148,7 @@ extension Endpoint {
       counters.drop(.requestsFull)
       return
     }
-    if traffic.lastRequest == Connection.noSlot {
+    if traffic.lastRequest == ConnectionRecord.noSlot {
       traffic.firstRequest = UInt32(index)
     } else {
       requests[Int(traffic.lastRequest)].next = UInt32(index)
@@ -209,7 +209,7 @@ extension Endpoint {
 
   mutating func linkGet(_ index: Int, _ traffic: Traffic) {
     traffic.gets[gets[index].replyID] = UInt32(index)
-    if traffic.lastGet == Connection.noSlot {
+    if traffic.lastGet == ConnectionRecord.noSlot {
       traffic.firstGet = UInt32(index)
     } else {
       gets[Int(traffic.lastGet)].next = UInt32(index)
@@ -222,12 +222,12 @@ extension Endpoint {
     let get = gets[index]
     if let traffic = connections[Int(get.connection)].traffic {
       traffic.gets[get.replyID] = nil
-      if get.previous == Connection.noSlot {
+      if get.previous == ConnectionRecord.noSlot {
         traffic.firstGet = get.next
       } else {
         gets[Int(get.previous)].next = get.next
       }
-      if get.next == Connection.noSlot {
+      if get.next == ConnectionRecord.noSlot {
         traffic.lastGet = get.previous
       } else {
         gets[Int(get.next)].previous = get.previous
@@ -255,7 +255,7 @@ extension Endpoint {
 
   mutating func failAllGets(_ slot: Int, _ status: Status) {
     guard let traffic = connections[slot].traffic else { return }
-    while traffic.firstGet != Connection.noSlot { failGet(Int(traffic.firstGet), status) }
+    while traffic.firstGet != ConnectionRecord.noSlot { failGet(Int(traffic.firstGet), status) }
   }
 
   // MARK: Open requests
@@ -263,12 +263,12 @@ extension Endpoint {
   mutating func removeRequest(_ index: Int) {
     let request = requests[index]
     if let traffic = connections[Int(request.connection)].traffic {
-      if request.previous == Connection.noSlot {
+      if request.previous == ConnectionRecord.noSlot {
         traffic.firstRequest = request.next
       } else {
         requests[Int(request.previous)].next = request.next
       }
-      if request.next == Connection.noSlot {
+      if request.next == ConnectionRecord.noSlot {
         traffic.lastRequest = request.previous
       } else {
         requests[Int(request.next)].previous = request.previous
@@ -280,6 +280,6 @@ extension Endpoint {
 
   mutating func removeAllRequests(_ slot: Int) {
     guard let traffic = connections[slot].traffic else { return }
-    while traffic.firstRequest != Connection.noSlot { removeRequest(Int(traffic.firstRequest)) }
+    while traffic.firstRequest != ConnectionRecord.noSlot { removeRequest(Int(traffic.firstRequest)) }
   }
 }

@@ -11,7 +11,7 @@ extension Endpoint {
   func owner(_ socket: SocketID) -> Int? {
     guard socketIsOpen(socket) else { return nil }
     let owner = sockets[Int(socket.rawValue)].owner
-    return owner == Connection.noSlot ? nil : Int(owner)
+    return owner == ConnectionRecord.noSlot ? nil : Int(owner)
   }
 
   mutating func claim(_ socket: SocketID, _ kind: SocketState.Kind, owner: Int) {
@@ -231,7 +231,7 @@ extension Endpoint {
 
   /// Takes what the system is about to get out of the connection's marks.
   private mutating func credit(_ datagram: OutDatagram, at now: Instant) {
-    guard datagram.connection != Connection.noSlot else { return }
+    guard datagram.connection != ConnectionRecord.noSlot else { return }
     let slot = Int(datagram.connection)
     guard connections.contains(slot, generation: datagram.generation),
       let traffic = connections[slot].traffic

@@ -165,7 +165,7 @@ extension Endpoint {
   /// From here the stream has no connection: it writes what it has, sends FIN, and waits for the peer's.
   mutating func beginClosing(_ socket: SocketID, at now: Instant) {
     guard let stream = stream(socket) else { return }
-    sockets[Int(socket.rawValue)].owner = Connection.noSlot
+    sockets[Int(socket.rawValue)].owner = ConnectionRecord.noSlot
     stream.phase = .closing
     stream.timer = timers.schedule(
       .linger, Int(socket.rawValue), at: now + Endpoint.flushTime)

@@ -22,7 +22,7 @@ package struct Endpoint: ~Copyable {
   /// Makes the tokens of path challenges unguessable without keeping them.
   let challengeKey: UInt64
 
-  var connections = Slab<Connection>(maxSlots: Handle.maxSlots)
+  var connections = Slab<ConnectionRecord>(maxSlots: Handle.maxSlots)
   var gets = Slab<WaitingGet>(maxSlots: 1 << 30)
   var requests: Slab<OpenRequest>
   var listenerCount = 0
@@ -97,7 +97,7 @@ package struct Endpoint: ~Copyable {
     let connection = connections[slot]
     if let state = connection.clientState { return state.options }
     if let state = connection.listenerState { return state.options }
-    guard connection.listener != Connection.noSlot,
+    guard connection.listener != ConnectionRecord.noSlot,
       let state = connections[Int(connection.listener)].listenerState
     else { return ConnectionOptions() }
     return state.options
@@ -132,7 +132,7 @@ package struct Endpoint: ~Copyable {
     var event = CoreEvent(
       kind: kind, status: status, systemError: systemError, handle: handle(slot))
     let listener = connections[slot].listener
-    if listener != Connection.noSlot { event.listener = handle(Int(listener)) }
+    if listener != ConnectionRecord.noSlot { event.listener = handle(Int(listener)) }
     event.payload = payload
     event.getContext = getContext
     event.request = request

@@ -2,9 +2,9 @@
 struct PendingHello: Vacant {
   var session: UInt64 = 0
   var peer = Introduction(session: 0, lostAfter: 0, largest: 0)
-  var listener = Connection.noSlot
+  var listener = ConnectionRecord.noSlot
   var listenerGeneration: UInt32 = 0
-  var socket = Connection.noSocket
+  var socket = ConnectionRecord.noSocket
   var remote = Address.unspecified
   var local = Address.unspecified
   var timer = TimerID.none

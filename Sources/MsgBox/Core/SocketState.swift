@@ -9,7 +9,7 @@ struct OutDatagram {
   var remote: Address
   var local: Address
   /// Whose queue it counts in: slot and generation.
-  var connection = Connection.noSlot
+  var connection = ConnectionRecord.noSlot
   var generation: UInt32 = 0
   var messages = 0
   var bytes = 0
@@ -29,7 +29,7 @@ struct SocketState {
 
   var kind = Kind.free
   /// Slot of the listener or connection; `noSlot` when that has ended and the socket only finishes.
-  var owner = Connection.noSlot
+  var owner = ConnectionRecord.noSlot
   /// Closed as soon as everything is sent and no close is to be repeated here.
   var isFinishing = false
   var isBlocked = false
@@ -53,7 +53,7 @@ final class StreamState {
   }
 
   var phase = Phase.open
-  var out = StreamBuffer()
+  var out = StreamQueue()
   var deframer: StreamDeframer
   /// Stream offsets at which queued messages end, and their sizes, for the marks.
   var messageEnds = FIFO<(end: UInt64, bytes: Int)>()
@@ -66,7 +66,7 @@ final class StreamState {
 }
 
 /// Bytes to be written to a stream: appended at the end, taken from the front.
-struct StreamBuffer {
+struct StreamQueue {
   private static let keptCapacity = 65_536
 
   private(set) var bytes: [UInt8] = []
@@ -92,13 +92,13 @@ struct StreamBuffer {
     head += taken
     sent &+= UInt64(taken)
     if head == bytes.count {
-      if bytes.capacity > StreamBuffer.keptCapacity {
+      if bytes.capacity > StreamQueue.keptCapacity {
         bytes = []
       } else {
         bytes.removeAll(keepingCapacity: true)
       }
       head = 0
-    } else if head > StreamBuffer.keptCapacity, head > bytes.count / 2 {
+    } else if head > StreamQueue.keptCapacity, head > bytes.count / 2 {
       bytes.removeSubrange(0..<head)
       head = 0
     }

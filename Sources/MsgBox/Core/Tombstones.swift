@@ -2,7 +2,7 @@
 struct Tombstone: Vacant {
   var session: UInt64 = 0
   var peerSession: UInt64 = 0
-  var socket = Connection.noSocket
+  var socket = ConnectionRecord.noSocket
   var remote = Address.unspecified
   var local = Address.unspecified
   var reason = CloseReason.normal

@@ -1,5 +1,5 @@
 /// One end of a session, or a listener: a flat record found by its slot. What only some need hangs off it.
-package struct Connection: Vacant {
+package struct ConnectionRecord: Vacant {
   package enum Role: UInt8, Sendable {
     case listener
     /// We connected.
@@ -60,12 +60,12 @@ package struct Connection: Vacant {
   var flags: Flags = []
   /// Index of the rotation that visits it.
   var beats: UInt16 = 0
-  var socket = Connection.noSocket
+  var socket = ConnectionRecord.noSocket
   /// The listener's slot, of a server connection.
-  var listener = Connection.noSlot
+  var listener = ConnectionRecord.noSlot
   /// The neighbours among the connections of the same listener.
-  var previous = Connection.noSlot
-  var next = Connection.noSlot
+  var previous = ConnectionRecord.noSlot
+  var next = ConnectionRecord.noSlot
   var timer = TimerID.none
   /// Ours: what packets to us carry.
   var session: UInt64 = 0
@@ -82,7 +82,7 @@ package struct Connection: Vacant {
   var clientState: ClientState?
   var listenerState: ListenerState?
 
-  package static var vacant: Connection { Connection() }
+  package static var vacant: ConnectionRecord { ConnectionRecord() }
 
   var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
 }
@@ -104,15 +104,15 @@ final class Traffic {
   var nextMessageID: UInt32 = 0
   /// Waiting gets by reply id; `firstGet` and `lastGet` hold them in the order of asking.
   var gets: [UInt16: UInt32] = [:]
-  var firstGet = Connection.noSlot
-  var lastGet = Connection.noSlot
+  var firstGet = ConnectionRecord.noSlot
+  var lastGet = ConnectionRecord.noSlot
   /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.
   var quarantine = FIFO<QuarantinedID>()
   var quarantined: Set<UInt16> = []
 
   var requestCount = 0
-  var firstRequest = Connection.noSlot
-  var lastRequest = Connection.noSlot
+  var firstRequest = ConnectionRecord.noSlot
+  var lastRequest = ConnectionRecord.noSlot
 
   var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
@@ -162,8 +162,8 @@ final class ListenerState {
   let locator: Locator?
   let options: ConnectionOptions
   var connectionCount = 0
-  var firstConnection = Connection.noSlot
-  var lastConnection = Connection.noSlot
+  var firstConnection = ConnectionRecord.noSlot
+  var lastConnection = ConnectionRecord.noSlot
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
 

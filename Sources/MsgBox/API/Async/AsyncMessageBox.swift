@@ -1,0 +1,164 @@
+#if !hasFeature(Embedded)
+  /// A box that runs on a thread of its own, for programs that await.
+  ///
+  /// ```
+  /// let box = try AsyncMessageBox()
+  /// let connection = try await box.connect(to: "udp://127.0.0.1:2345")
+  /// let reply = try await connection.get(Array("how are you?".utf8), timeout: .seconds(2))
+  /// ```
+  ///
+  /// What a call awaits comes back from that call and is no event: the outcomes of `listen`, `connect` and `get`.
+  /// Everything else is in `events`. A task that is cancelled gets the error `cancelled`, and what it began is ended.
+  /// The box ends with `close`, or when nothing refers to it or one of its `AsyncConnection`s.
+  ///
+  /// **Thread:** any.
+  public final class AsyncMessageBox: Sendable {
+    let driver: AsyncDriver
+
+    /// Makes a box and its thread.
+    ///
+    /// - Throws: `noDescriptors`, `noMemory`, `limit`, `system`.
+    public init() throws(MessageError) {
+      driver = try AsyncDriver.start()
+    }
+
+    deinit {
+      driver.stop()
+    }
+
+    /// What happens, in order; ends when the box has ended. Each event is given once, to whoever awaits first.
+    public var events: AsyncEvents { AsyncEvents(backlog: driver.backlog) }
+
+    /// Messages and requests that were dropped because nobody took the events: more than 65 536 of them waited, or
+    /// more than 16 MiB. No other event is ever dropped.
+    public var droppedEvents: UInt64 { driver.backlog.dropped }
+
+    /// Ends the box: closes are sent, what is awaited fails with `ended`. Returns when its thread is through with it.
+    public func close() async {
+      driver.stop()
+      await driver.ended()
+    }
+
+    /// Listens on an address; see `MessageBox.listen`. Returns when it accepts.
+    ///
+    /// - Throws: What `listeningError` would say, or `ended`, `cancelled`, `limit`.
+    public func listen(
+      on address: String, options: Options = Options()
+    ) async throws(MessageError) -> Listener {
+      try await driver.call { worker, call throws(MessageError) in
+        let listener = try worker.box.listen(on: address, options: options)
+        worker.listening[listener] = call
+      }
+    }
+
+    /// Connects to an address; see `MessageBox.connect`. Returns when somebody has accepted there.
+    ///
+    /// With `Options.reconnectWait` it tries until it succeeds or is cancelled.
+    ///
+    /// - Throws: What `connectionSetupError` would say, or `ended`, `cancelled`, `limit`.
+    public func connect(
+      to address: String, options: Options = Options()
+    ) async throws(MessageError) -> AsyncConnection {
+      let connection: Connection = try await driver.call { worker, call throws(MessageError) in
+        let connection = try worker.box.connect(to: address, options: options)
+        worker.connecting[connection] = call
+      }
+      return AsyncConnection(connection, of: self)
+    }
+
+    /// Sends one message; see `MessageBox.send`. Waits while the connection's queue is at its mark.
+    ///
+    /// - Throws: `tooBig`, `ended`, `badHandle`, `cancelled`.
+    public func send(_ message: [UInt8], to connection: Connection) async throws(MessageError) {
+      try await driver.call { worker, call in
+        worker.begin(call, on: connection) { () throws(MessageError) in
+          call.succeed(try worker.box.send(message, to: connection))
+        }
+      }
+    }
+
+    /// Asks and waits for the reply; see `MessageBox.get`. Waits to ask while the connection's queue is at its mark.
+    ///
+    /// - Throws: `timedOut`, `connectionEnded`, `tooBig`, `busy`, `ended`, `badHandle`, `cancelled`.
+    public func get(
+      _ message: [UInt8], from connection: Connection, timeout: Duration? = nil
+    ) async throws(MessageError) -> [UInt8] {
+      try await driver.call { worker, call in
+        worker.begin(call, on: connection) { () throws(MessageError) in
+          try worker.get(message, from: connection, timeout, call)
+        }
+      }
+    }
+
+    /// Answers a request; see `MessageBox.answer`. Waits while the connection's queue is at its mark.
+    ///
+    /// - Throws: `tooBig`, `ended`, `badHandle`, `cancelled`.
+    public func answer(_ message: [UInt8], to request: Request) async throws(MessageError) {
+      try await driver.call { worker, call in
+        worker.begin(call, on: request.connection) { () throws(MessageError) in
+          call.succeed(try worker.box.answer(message, to: request))
+        }
+      }
+    }
+
+    /// Ends a connection; see `MessageBox.disconnect`. Its end is an event.
+    ///
+    /// - Throws: `ended`, `badHandle`.
+    public func disconnect(_ connection: Connection) async throws(MessageError) {
+      try await withBox { box throws(MessageError) in try box.disconnect(connection) }
+    }
+
+    /// Ends a listener; see `MessageBox.unlisten`. Its end is an event.
+    ///
+    /// - Throws: `ended`, `badHandle`.
+    public func unlisten(_ listener: Listener) async throws(MessageError) {
+      try await withBox { box throws(MessageError) in try box.unlisten(listener) }
+    }
+
+    /// Runs `body` on the thread of the box, with the box: for addresses, ports, statistics and the log.
+    ///
+    /// - Throws: What `body` throws, or `ended`.
+    public func withBox<Value: Sendable>(
+      _ body: @escaping @Sendable (MessageBox) throws(MessageError) -> Value
+    ) async throws(MessageError) -> Value {
+      try await driver.call { worker, call throws(MessageError) in
+        call.succeed(try body(worker.box))
+      }
+    }
+
+    /// The calls on one connection, such as one that an event names.
+    public func connection(_ connection: Connection) -> AsyncConnection {
+      AsyncConnection(connection, of: self)
+    }
+  }
+
+  /// One connection of an `AsyncMessageBox`, which it keeps alive.
+  public struct AsyncConnection: Sendable {
+    /// Its name, as in events.
+    public let connection: Connection
+    /// Where it is.
+    public let box: AsyncMessageBox
+
+    init(_ connection: Connection, of box: AsyncMessageBox) {
+      self.connection = connection
+      self.box = box
+    }
+
+    /// Sends one message; see `AsyncMessageBox.send`.
+    public func send(_ message: [UInt8]) async throws(MessageError) {
+      try await box.send(message, to: connection)
+    }
+
+    /// Asks and waits for the reply; see `AsyncMessageBox.get`.
+    public func get(
+      _ message: [UInt8], timeout: Duration? = nil
+    ) async throws(MessageError) -> [UInt8] {
+      try await box.get(message, from: connection, timeout: timeout)
+    }
+
+    /// Ends the connection; see `AsyncMessageBox.disconnect`.
+    public func disconnect() async throws(MessageError) {
+      try await box.disconnect(connection)
+    }
+  }
+#endif

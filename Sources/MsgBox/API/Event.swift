@@ -1,0 +1,51 @@
+/// What happened, with everything that belongs to it.
+///
+/// Each `connect` is followed by `connectionSetup` or `connectionSetupError`, each `listen` by `listening` or
+/// `listeningError`, each `listening` by `listeningEnded`, each `connectionSetup` and `connectionReady` by
+/// `connectionClosed` or `connectionLost` and nothing after it, each `get` by `reply` or `replyMissing`, which come
+/// before the end of their connection.
+public enum EventOf<Payload: ~Escapable>: ~Escapable {
+  /// The listener accepts from here on.
+  case listening(Listener)
+  /// The listener could not be.
+  case listeningError(Listener, MessageError)
+  /// The listener has ended, after every connection of it.
+  case listeningEnded(Listener)
+  /// Client: somebody is there and has accepted.
+  case connectionSetup(Connection)
+  /// Client: the connection could not be; `next` replaces it if it is to try again.
+  case connectionSetupError(Connection, MessageError, next: Connection?)
+  /// Server: a new connection of a listener.
+  case connectionReady(Connection, Listener)
+  /// A one-way message.
+  case message(Connection, Payload)
+  /// A message that wants an answer.
+  case request(Request, Payload)
+  /// The answer to a `get`, with the context that it was given.
+  case reply(Connection, Payload, context: UInt)
+  /// No answer came to a `get`: `timedOut` or `connectionEnded`.
+  case replyMissing(Connection, MessageError, context: UInt)
+  /// The connection was closed, by whom says the code.
+  case connectionClosed(Connection, MessageError)
+  /// The connection is gone without a close; `next` replaces it if it is to reconnect.
+  case connectionLost(Connection, MessageError, next: Connection?)
+  /// After `wouldBlock`: the queue is below half of its mark.
+  case writable(Connection)
+  /// Something failed, and nothing ends by it.
+  case error(Source, MessageError)
+}
+
+/// The listener or connection that an `error` happened on.
+public enum Source: Hashable, Sendable {
+  case listener(Listener)
+  case connection(Connection)
+}
+
+extension EventOf: Escapable where Payload: Escapable {}
+extension EventOf: Sendable where Payload: Sendable {}
+
+/// An event whose bytes are borrowed: they live until the handler returns.
+public typealias Event = EventOf<RawSpan>
+
+/// An event with bytes of its own.
+public typealias OwnedEvent = EventOf<[UInt8]>

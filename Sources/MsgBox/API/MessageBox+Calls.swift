@@ -1,0 +1,115 @@
+extension MessageBox {
+  // MARK: Beginnings
+
+  /// Starts to listen; the outcome is always an event, `listening` or `listeningError`.
+  ///
+  /// - Parameters:
+  ///   - address: ASCII of `(tcp|udp)://(ip|*|[ipv6]|host name):port`. `*` is every address of both families; port 0
+  ///     lets the system choose, `localPort` tells.
+  ///   - options: Of the listener and its connections.
+  /// - Throws: `ended`; `limit` when there is no name left for a listener.
+  @discardableResult
+  public func listen(
+    on address: Span<UInt8>, options: Options = Options()
+  ) throws(MessageError) -> Listener {
+    let words = UserWords(context: options.context, handler: 0)
+    return Listener(try listen(address, options.core, words))
+  }
+
+  /// Starts to connect; the outcome is always an event, `connectionSetup` or `connectionSetupError`.
+  ///
+  /// Messages and gets may be queued at once, within the marks.
+  ///
+  /// - Parameters:
+  ///   - address: As for `listen`, without `*`.
+  ///   - options: Of the connection.
+  /// - Throws: `ended`; `limit` when there is no name left for a connection.
+  @discardableResult
+  public func connect(
+    to address: Span<UInt8>, options: Options = Options()
+  ) throws(MessageError) -> Connection {
+    let words = UserWords(context: options.context, handler: 0)
+    return Connection(try connect(address, options.core, words))
+  }
+
+  package func listen(
+    _ address: Span<UInt8>, _ options: ConnectionOptions, _ words: UserWords
+  ) throws(MessageError) -> Handle {
+    guard !isClosed else { throw MessageError(.ended) }
+    let locator = LocatorParser.parse(address)
+    let handle = loop.endpoint.listen(locator, options: options, userWords: words, at: loop.now)
+    guard handle != .none else { throw MessageError(.limit) }
+    return handle
+  }
+
+  package func connect(
+    _ address: Span<UInt8>, _ options: ConnectionOptions, _ words: UserWords
+  ) throws(MessageError) -> Handle {
+    guard !isClosed else { throw MessageError(.ended) }
+    let locator = LocatorParser.parse(address)
+    let handle = loop.endpoint.connect(locator, options: options, userWords: words, at: loop.now)
+    guard handle != .none else { throw MessageError(.limit) }
+    return handle
+  }
+
+  // MARK: Messages
+
+  /// Queues one message of 0 or more bytes; it leaves at the end of the turn, or before.
+  ///
+  /// Over UDP a message may be lost or arrive out of order; over TCP it arrives unless the connection ends.
+  ///
+  /// - Throws: `wouldBlock` (nothing was queued; `writable` follows), `tooBig`, `ended`, `badHandle`.
+  public func send(_ message: Span<UInt8>, to connection: Connection) throws(MessageError) {
+    try check(loop.endpoint.send(message, to: connection.handle, at: loop.now))
+  }
+
+  /// Asks for a reply: exactly one of `reply` and `replyMissing` follows, unless this throws.
+  ///
+  /// - Parameters:
+  ///   - message: 0 or more bytes.
+  ///   - connection: Whom to ask.
+  ///   - timeout: More than zero; nil is that of the connection's options.
+  ///   - context: Comes back with the outcome.
+  /// - Throws: What `send` throws, or `busy`; the get has then not begun.
+  public func get(
+    _ message: Span<UInt8>, from connection: Connection, timeout: Duration? = nil,
+    context: UInt = 0
+  ) throws(MessageError) {
+    try check(
+      loop.endpoint.get(
+        message, from: connection.handle, context: context, timeout: timeout.map { Interval($0) },
+        at: loop.now))
+  }
+
+  /// Answers a request, once: in its handler or later, in any order.
+  ///
+  /// - Throws: What `send` throws; `badHandle` if it was answered, or its connection has ended. After `wouldBlock` or
+  ///   `tooBig` the request is still open.
+  public func answer(_ message: Span<UInt8>, to request: Request) throws(MessageError) {
+    try check(loop.endpoint.answer(message, to: request.handle, at: loop.now))
+  }
+
+  // MARK: Ends
+
+  /// Ends a connection: what was queued is sent, then a close.
+  ///
+  /// Its end follows as an event, `connectionClosed`, or `connectionSetupError` with `cancelled` if it had no outcome.
+  ///
+  /// - Throws: `ended`, `badHandle`.
+  public func disconnect(_ connection: Connection) throws(MessageError) {
+    try check(loop.endpoint.disconnect(connection.handle, at: loop.now))
+  }
+
+  /// Ends a listener: `connectionClosed` for each of its connections, then `listeningEnded`; or `listeningError` with
+  /// `cancelled` if it had no outcome.
+  ///
+  /// - Throws: `ended`, `badHandle`.
+  public func unlisten(_ listener: Listener) throws(MessageError) {
+    try check(loop.endpoint.unlisten(listener.handle, at: loop.now))
+  }
+
+  private func check(_ status: @autoclosure () -> Status) throws(MessageError) {
+    let status = isClosed ? .ended : status()
+    if status != .ok { throw MessageError(status: status) }
+  }
+}

@@ -1,0 +1,91 @@
+/// How a listener and its connections, or one outgoing connection, behave.
+///
+/// Ranges are checked when the options are used: options out of range give `listeningError` or
+/// `connectionSetupError` with `invalidArgument`. No time may be longer than a day.
+public struct Options: Equatable, Sendable {
+  package var core = ConnectionOptions()
+
+  /// A number of the program's own; connections inherit their listener's.
+  public var context: UInt = 0
+
+  /// The defaults.
+  public init() {}
+
+  package init(_ core: ConnectionOptions, context: UInt) {
+    self.core = core
+    self.context = context
+  }
+
+  /// At most so long between two packets of ours; 10 s, at least 10 ms.
+  public var heartbeat: Duration {
+    get { core.heartbeat.duration }
+    set { core.heartbeat = Interval(newValue) }
+  }
+
+  /// Silence after which a UDP path is probed each second; 15 s, at least 1 ms.
+  public var suspect: Duration {
+    get { core.suspect.duration }
+    set { core.suspect = Interval(newValue) }
+  }
+
+  /// Silence after which a connection is lost; 30 s, at least twice `heartbeat` and a second.
+  public var lost: Duration {
+    get { core.lost.duration }
+    set { core.lost = Interval(newValue) }
+  }
+
+  /// For name, addresses and handshake together; 10 s, at least 1 ms.
+  public var connectTimeout: Duration {
+    get { core.connectTimeout.duration }
+    set { core.connectTimeout = Interval(newValue) }
+  }
+
+  /// For `get`, unless it says otherwise; 5 s, at least 1 ms.
+  public var getTimeout: Duration {
+    get { core.getTimeout.duration }
+    set { core.getTimeout = Interval(newValue) }
+  }
+
+  /// A client that failed or was lost tries again after this, with jitter; zero, the default, is never.
+  public var reconnectWait: Duration {
+    get { core.reconnectWait.duration }
+    set { core.reconnectWait = Interval(newValue) }
+  }
+
+  /// Largest message accepted from the peer, in bytes; 0, the default, is 1 048 576 on UDP and 16 777 216 on TCP,
+  /// which is also the most.
+  public var maxMessageBytes: Int {
+    get { Int(core.maxMessageBytes) }
+    set { core.maxMessageBytes = UInt32(clamping: newValue) }
+  }
+
+  /// Messages queued per connection before `wouldBlock`; 1000, at least 1.
+  public var sendMarkMessages: Int {
+    get { Int(core.sendMarkMessages) }
+    set { core.sendMarkMessages = UInt32(clamping: newValue) }
+  }
+
+  /// Bytes queued per connection before `wouldBlock`; 1 048 576, at least 1.
+  public var sendMarkBytes: Int {
+    get { Int(core.sendMarkBytes) }
+    set { core.sendMarkBytes = UInt32(clamping: newValue) }
+  }
+
+  /// Most connections of a listener; 1 000 000, which is also the most, at least 1.
+  public var maxConnections: Int {
+    get { Int(core.maxConnections) }
+    set { core.maxConnections = UInt32(clamping: newValue) }
+  }
+
+  /// Whether a UDP listener accepts peers that never say hello, but send bare 8-byte headers; no.
+  public var implicitPeers: Bool {
+    get { core.implicitPeers }
+    set { core.implicitPeers = newValue }
+  }
+
+  /// Asked of the kernel for UDP sockets, each way, in bytes; 4 194 304, 1...2^30. It may give less.
+  public var socketBufferBytes: Int {
+    get { Int(core.socketBufferBytes) }
+    set { core.socketBufferBytes = UInt32(clamping: newValue) }
+  }
+}

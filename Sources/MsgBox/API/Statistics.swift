@@ -1,0 +1,126 @@
+import CMsgBox
+
+/// Counters of a box since it was made, and what it holds at a moment.
+public struct Statistics: Sendable {
+  package let counters: Counters
+  package let census: Census
+
+  package init(_ counters: Counters, _ census: Census) {
+    self.counters = counters
+    self.census = census
+  }
+
+  public var datagramsReceived: UInt64 { counters.datagramsReceived }
+  public var datagramsSent: UInt64 { counters.datagramsSent }
+  /// On both transports, with headers, without those of IP.
+  public var bytesReceived: UInt64 { counters.bytesReceived }
+  /// On both transports, with headers, without those of IP.
+  public var bytesSent: UInt64 { counters.bytesSent }
+  /// One-way messages, requests and replies.
+  public var messagesReceived: UInt64 { counters.messagesReceived }
+  /// One-way messages, requests and replies.
+  public var messagesSent: UInt64 { counters.messagesSent }
+  public var heartbeatsReceived: UInt64 { counters.heartbeatsReceived }
+  public var heartbeatsSent: UInt64 { counters.heartbeatsSent }
+  /// Drops of all reasons.
+  public var drops: UInt64 { counters.allDrops }
+  /// Connections in being, handshakes included.
+  public var connections: Int { census.connections }
+  public var listeners: Int { census.listeners }
+  public var pendingHellos: Int { census.pendingHellos }
+  public var tombstones: Int { census.tombstones }
+  public var getsWaiting: Int { census.getsWaiting }
+  public var requestsOpen: Int { census.requestsOpen }
+
+  /// How much was dropped for one reason.
+  public func dropped(_ reason: Drop) -> UInt64 {
+    counters.drops[Int(reason.rawValue)]
+  }
+}
+
+extension Statistics {
+  /// Why something was dropped. The numbers are those of `msgbox.h`; more may be added.
+  public enum Drop: UInt8, CaseIterable, Sendable {
+    /// Shorter than its header says.
+    case short = 0
+    /// Does not begin with the two bits of this protocol.
+    case notMsgBox = 1
+    /// Another version of the protocol.
+    case version = 2
+    /// An unknown kind.
+    case kind = 3
+    /// Fields that contradict each other.
+    case malformed = 4
+    /// An option that must be understood and is not.
+    case option = 5
+    /// A fragment that cannot be placed.
+    case fragment = 6
+    /// No session, and neither hello nor implicit.
+    case noSession = 7
+    /// A session that is not known here.
+    case unknownSession = 8
+    /// A known session from another address.
+    case wrongPath = 9
+    /// Late for a session that has ended.
+    case tombstone = 10
+    /// A close that ends nothing here.
+    case staleClose = 11
+    /// An accept that nobody waits for.
+    case staleAccept = 12
+    /// A reply to no waiting get: late, second or forged.
+    case staleReply = 13
+    /// A path response to no challenge.
+    case staleResponse = 14
+    /// A hello while too many are pending.
+    case pendingFull = 15
+    /// A hello above the limit of connections.
+    case connectionsFull = 16
+    /// A request above the limit of open requests.
+    case requestsFull = 17
+    /// An answer to a stranger above the budget.
+    case answerBudget = 18
+    /// A message above the largest accepted.
+    case tooBig = 19
+    /// Queued for a connection that has ended.
+    case ended = 20
+    /// Refused by the system when sending.
+    case sendFailed = 21
+    /// Received faster than the program takes it.
+    case receiveMark = 22
+    /// A datagram larger than any of this protocol.
+    case truncated = 23
+  }
+}
+
+#if !hasFeature(Embedded)
+  extension Statistics.Drop: CustomStringConvertible {
+    /// A few words for people.
+    public var description: String {
+      guard let text = unsafe msg_drop_text(UInt32(rawValue)) else { return "unknown" }
+      return unsafe String(cString: text)
+    }
+  }
+#endif
+
+/// What a connection counts, and what it holds at a moment.
+public struct ConnectionStatistics: Equatable, Sendable {
+  package let counters: ConnectionCounters
+
+  package init(_ counters: ConnectionCounters) {
+    self.counters = counters
+  }
+
+  /// One-way messages, requests and replies.
+  public var messagesReceived: UInt64 { counters.messagesReceived }
+  /// One-way messages, requests and replies.
+  public var messagesSent: UInt64 { counters.messagesSent }
+  /// Bytes of messages, without headers.
+  public var bytesReceived: UInt64 { counters.bytesReceived }
+  /// Bytes of messages, without headers.
+  public var bytesSent: UInt64 { counters.bytesSent }
+  public var queuedMessages: Int { counters.queuedMessages }
+  public var queuedBytes: Int { counters.queuedBytes }
+  public var getsWaiting: Int { counters.getsWaiting }
+  /// Time since something was heard from the peer.
+  public var silence: Duration { counters.silence.duration }
+}

@@ -1,0 +1,65 @@
+// The names of C:
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
+public import CMsgBox
+
+@_cdecl("msg_box_statistics") @implementation
+public func msg_box_statistics(
+  _ box: msg_Box, _ statistics: UnsafeMutablePointer<msg_Statistics>!
+) -> Int32 {
+  answer(box.id) { box throws(MessageError) in
+    var copy = msg_Statistics(box.statistics.counters, box.statistics.census)
+    try unsafe fill(UnsafeMutableRawPointer(statistics), from: &copy)
+  }
+}
+
+@_cdecl("msg_box_drops") @implementation
+public func msg_box_drops(_ box: msg_Box, _ reason: UInt32) -> UInt64 {
+  guard let box = try? findBox(box.id), reason < UInt32(UInt8.max),
+    let reason = DropReason(rawValue: UInt8(truncatingIfNeeded: reason))
+  else { return 0 }
+  return box.statistics.counters.dropped(reason)
+}
+
+/// Copies a structure that begins with its size to a caller whose version of it may be shorter or longer.
+///
+/// - Throws: `invalidArgument` for NULL, and a size that does not hold even itself.
+func fill<Structure>(
+  _ target: UnsafeMutableRawPointer?, from source: inout Structure
+) throws(MessageError) {
+  guard let target = unsafe target, case let size = unsafe target.load(as: Int.self),
+    size >= MemoryLayout<Int>.size
+  else { throw MessageError(.invalidArgument) }
+  let known = min(size, MemoryLayout<Structure>.size)
+  unsafe withUnsafeBytes(of: &source) { bytes in
+    unsafe target.copyMemory(from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: known)
+  }
+  unsafe target.storeBytes(of: known, as: Int.self)
+}
+
+extension msg_Statistics {
+  fileprivate init(_ counters: Counters, _ census: Census) {
+    self.init(
+      size: 0,
+      datagrams_received: counters.datagramsReceived, datagrams_sent: counters.datagramsSent,
+      bytes_received: counters.bytesReceived, bytes_sent: counters.bytesSent,
+      messages_received: counters.messagesReceived, messages_sent: counters.messagesSent,
+      heartbeats_received: counters.heartbeatsReceived, heartbeats_sent: counters.heartbeatsSent,
+      drops: counters.allDrops,
+      connections: UInt64(census.connections), listeners: UInt64(census.listeners),
+      pending_hellos: UInt64(census.pendingHellos), tombstones: UInt64(census.tombstones),
+      gets_waiting: UInt64(census.getsWaiting), requests_open: UInt64(census.requestsOpen))
+  }
+}
+
+extension msg_ConnStatistics {
+  init(_ counters: ConnectionCounters) {
+    self.init(
+      size: 0,
+      messages_received: counters.messagesReceived, messages_sent: counters.messagesSent,
+      bytes_received: counters.bytesReceived, bytes_sent: counters.bytesSent,
+      queued_messages: UInt64(counters.queuedMessages), queued_bytes: UInt64(counters.queuedBytes),
+      gets_waiting: UInt64(counters.getsWaiting),
+      silence_ms: counters.silence.nanoseconds / 1_000_000)
+  }
+}

@@ -1,0 +1,99 @@
+import CMsgBox
+
+/// The boxes of one thread: where the C functions look every handle up.
+final class ThreadBoxes {
+  private var boxes: [UInt32: MessageBox] = [:]
+  /// The box that was asked for last: with one box per thread, nothing else is ever looked up.
+  private var latest: MessageBox?
+  private var defaultNumber: UInt32 = 0
+
+  /// Those of the calling thread; nil if it has none.
+  static var current: ThreadBoxes? {
+    guard let value = unsafe cmsgbox_tls_get() else { return nil }
+    return unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).takeUnretainedValue()
+  }
+
+  /// Those of the calling thread, which end with it, or with the process if it ends that.
+  static var currentOrNew: ThreadBoxes {
+    if let current { return current }
+    let new = ThreadBoxes()
+    unsafe cmsgbox_tls_set(Unmanaged.passRetained(new).toOpaque()) { value in
+      guard let value = unsafe value else { return }
+      unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).release()
+    }
+    cmsgbox_at_exit { ThreadBoxes.endCurrent() }
+    return new
+  }
+
+  private static func endCurrent() {
+    guard let value = unsafe cmsgbox_tls_get() else { return }
+    cmsgbox_tls_set(nil, nil)
+    let current = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).takeRetainedValue()
+    current.closeAll()
+  }
+
+  /// A program that ends inside a callback never leaves its turn, so what is queued is sent first.
+  private func closeAll() {
+    for box in boxes.values {
+      box.flush()
+      box.close()
+    }
+  }
+
+  /// Makes a box of this thread.
+  func makeBox() throws(MessageError) -> MessageBox {
+    let box = try MessageBox()
+    boxes[box.number] = box
+    latest = box
+    return box
+  }
+
+  /// The default box, made on first use, and again on the first use after it was destroyed.
+  func defaultBox() throws(MessageError) -> MessageBox {
+    if defaultNumber != 0, let box = find(defaultNumber) { return box }
+    let box = try makeBox()
+    defaultNumber = box.number
+    return box
+  }
+
+  /// The box of that number, if it is this thread's.
+  func find(_ number: UInt32) -> MessageBox? {
+    if let latest, latest.number == number { return latest }
+    guard let box = boxes[number] else { return nil }
+    latest = box
+    return box
+  }
+
+  /// Ends a box; every handle of it is bad from here on.
+  func destroy(_ box: MessageBox) {
+    boxes[box.number] = nil
+    if latest === box { latest = nil }
+    box.close()
+  }
+}
+
+/// The box that a handle of any kind names.
+///
+/// - Throws: `wrongThread` if it is alive, but another thread's; `badHandle` if it has ended or never was.
+func findBox(_ id: UInt64) throws(MessageError) -> MessageBox {
+  let number = Handle(rawValue: id).box
+  if let box = ThreadBoxes.current?.find(number) { return box }
+  throw MessageError(cmsgbox_box_is_registered(number) != 0 ? .wrongThread : .badHandle)
+}
+
+/// Does something with the box that `id` names and answers with a status code.
+func answer(_ id: UInt64, _ body: (MessageBox) throws(MessageError) -> Void) -> Int32 {
+  result(id) { box throws(MessageError) in
+    try body(box)
+    return Status.ok.rawValue
+  }
+}
+
+/// Does something with the box that `id` names and answers with its result, or a status code.
+func result(_ id: UInt64, _ body: (MessageBox) throws(MessageError) -> Int32) -> Int32 {
+  do throws(MessageError) {
+    return try body(findBox(id))
+  } catch {
+    return error.code.number
+  }
+}
