@@ -19,7 +19,7 @@ let package = Package(
     .library(name: "msgbox", type: .dynamic, targets: ["MsgBox"]),
   ],
   targets: [
-    .target(name: "CMsgBox"),
+    .target(name: "CMsgBox", exclude: ["embedded"]),
     .target(name: "MsgBox", dependencies: ["CMsgBox"], swiftSettings: settings),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
