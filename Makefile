@@ -1,8 +1,8 @@
 # MsgBox: two libraries from the same sources, their tests, the demo and the installation.
 # Needs a Swift toolchain, a C compiler with its binutils, and make.
 
-CC = cc
-CXX = c++
+CC = $(if $(shell command -v cc),cc,clang)
+CXX = $(if $(shell command -v c++),c++,clang++)
 SWIFT = swift
 SWIFTC = swiftc
 LD = ld
@@ -133,7 +133,8 @@ $(BUILD)/embedded/include/module.modulemap: Makefile | tools
 	printf 'module CMsgBox { header "%s/Sources/CMsgBox/include/CMsgBox.h" export * }\n' \
 	  "$(CURDIR)" > $@
 
-$(BUILD)/embedded/MsgBox.o: $(SWIFT_SOURCES) $(HEADERS) $(BUILD)/embedded/include/module.modulemap
+$(BUILD)/embedded/MsgBox.o: $(SWIFT_SOURCES) $(sort $(dir $(SWIFT_SOURCES))) $(HEADERS) \
+  $(BUILD)/embedded/include/module.modulemap
 	$(SWIFTC) $(EMBEDDED_FLAGS) -c $(SWIFT_SOURCES) -o $@
 
 $(BUILD)/embedded/%.o: Sources/CMsgBox/%.c $(HEADERS) Makefile | tools

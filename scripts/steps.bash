@@ -32,7 +32,8 @@ check() {
 
 # attribute NAME FILE: sums up an attribute of the test suites in an xUnit file.
 attribute() {
-  sed -n "s/.*<testsuite .* $1=\"\([0-9]*\)\".*/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'
+  sed -n "s/.*<testsuite .* $1=\"\([0-9]*\)\".*/\1/p" "$2" |
+    awk '{ sum += $1 } END { print sum + 0 }'
 }
 
 # swift_tests NAME LIMIT OPTION...: runs the Swift tests and adds their numbers to the counts.
@@ -46,7 +47,8 @@ swift_tests() {
     >"$log" 2>&1 </dev/null || status=$?
   if [ -f "$xml" ]; then
     run=$(attribute tests "$xml")
-    bad=$(awk '/<testcase/ { open = 1 } /<failure/ && open { bad++; open = 0 } END { print bad + 0 }' "$xml")
+    bad=$(awk '/<testcase/ { fresh = 1 } /<failure/ && fresh { bad++; fresh = 0 }
+      END { print bad + 0 }' "$xml")
   fi
   # A build that fails, a trap or a time-out leaves no numbers: that is one failure, never none.
   if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
@@ -56,7 +58,8 @@ swift_tests() {
   if [ "$bad" -eq 0 ]; then
     printf 'ok      %s: %d tests (%d s)\n' "$name" "$run" $((SECONDS - began))
   else
-    grep -E '✘|error:|Fatal|Sanitizer' "$log" | head -n 60 | sed 's/^/        /' || true
+    grep -E '✘|^error:|: error: |Fatal error|Sanitizer:' "$log" |
+      head -n 60 | sed 's/^/        /' || true
     tail -n 20 "$log" | sed 's/^/        /'
     printf 'FAILED  %s: %d of %d tests (status %d)\n' "$name" "$bad" "$run" "$status"
   fi
