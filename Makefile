@@ -136,6 +136,7 @@ $(BUILD)/embedded/include/module.modulemap: Makefile | tools
 $(BUILD)/embedded/MsgBox.o: $(SWIFT_SOURCES) $(sort $(dir $(SWIFT_SOURCES))) $(HEADERS) \
   $(BUILD)/embedded/include/module.modulemap
 	$(SWIFTC) $(EMBEDDED_FLAGS) -c $(SWIFT_SOURCES) -o $@
+	@touch $@  # The compiler leaves an object alone that would not change.
 
 $(BUILD)/embedded/%.o: Sources/CMsgBox/%.c $(HEADERS) Makefile | tools
 	@mkdir -p $(@D)
