@@ -22,7 +22,7 @@ version_part = $(shell sed -n 's/^\#define MSG_VERSION_$(1) \([0-9]*\)$$/\1/p' i
 VERSION := $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
 SONAME := libmsgbox.so.$(call version_part,MAJOR)
 
-HEADERS := include/msgbox.h $(wildcard Sources/CMsgBox/include/*.h)
+HEADERS := include/msgbox.h $(shell find Sources/CMsgBox -name '*.h')
 SWIFT_SOURCES := $(shell find Sources/MsgBox -name '*.swift' | LC_ALL=C sort)
 C_SOURCES := $(shell find Sources/CMsgBox -name '*.c' | LC_ALL=C sort)
 C_OBJECTS := $(C_SOURCES:Sources/CMsgBox/%.c=$(BUILD)/embedded/%.o)
@@ -30,10 +30,12 @@ C_EXAMPLES := $(patsubst examples/c/%.c,$(BUILD)/examples/%,$(wildcard examples/
 OBJECTS := $(BUILD)/embedded/MsgBox.o $(C_OBJECTS)
 EXPORTS = $(shell scripts/header-functions)
 
-# The features are those of Package.swift, plus Embedded.
-EMBEDDED_FLAGS = -swift-version 6 -strict-memory-safety -warnings-as-errors \
-  -enable-upcoming-feature ExistentialAny -enable-upcoming-feature InternalImportsByDefault \
-  -enable-upcoming-feature MemberImportVisibility -enable-experimental-feature Lifetimes \
+# The features of Package.swift, which is the one place that lists them.
+FEATURES := $(shell sed -n \
+  -e 's/.*enableUpcomingFeature("\(.*\)").*/-enable-upcoming-feature \1/p' \
+  -e 's/.*enableExperimentalFeature("\(.*\)").*/-enable-experimental-feature \1/p' Package.swift)
+
+EMBEDDED_FLAGS = -swift-version 6 -strict-memory-safety -warnings-as-errors $(FEATURES) \
   -enable-experimental-feature Embedded -wmo $(OPTIMIZE) -parse-as-library \
   -Xfrontend -function-sections -package-name msgbox -module-name MsgBox \
   -I $(BUILD)/embedded/include -module-cache-path $(BUILD)/embedded/cache
@@ -41,7 +43,7 @@ SHIM_FLAGS = -std=gnu11 -O2 -fPIC -fvisibility=hidden -fstack-protector-strong \
   -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections \
   -Wall -Wextra -Werror -ISources/CMsgBox/include $(CFLAGS)
 LINK_FLAGS = -shared -Wl,-soname,$(SONAME) -Wl,--version-script=scripts/exports.map \
-  -Wl,--gc-sections -Wl,--as-needed -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
+  -Wl,--gc-sections -Wl,--as-needed -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodelete \
   $(LDFLAGS)
 EXAMPLE_FLAGS = -O2 -Wall -Wextra -Werror -Iinclude $(CFLAGS)
 
