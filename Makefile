@@ -43,7 +43,8 @@ SHIM_FLAGS = -std=gnu11 -O2 -fPIC -fvisibility=hidden -fstack-protector-strong \
   -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections \
   -Wall -Wextra -Werror -ISources/CMsgBox/include $(CFLAGS)
 LINK_FLAGS = -shared -Wl,-soname,$(SONAME) -Wl,--version-script=scripts/exports.map \
-  -Wl,--gc-sections -Wl,--as-needed -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodelete \
+  -Wl,--gc-sections -Wl,--as-needed -Wl,-z,defs -Wl,-z,relro -Wl,-z,now \
+  -Wl,-z,noexecstack -Wl,-z,nodelete \
   $(LDFLAGS)
 EXAMPLE_FLAGS = -O2 -Wall -Wextra -Werror -Iinclude $(CFLAGS)
 
