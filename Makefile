@@ -54,7 +54,7 @@ export C_COMPILER = $(CC)
 export CXX_COMPILER = $(CXX)
 export SWIFT SWIFTC BUILD SCRATCH COVERAGE_FLOOR
 
-.PHONY: all lib lib-swift examples install uninstall test test-install demo lint coverage \
+.PHONY: all lib lib-swift examples c-examples install uninstall test test-install test-examples demo lint coverage \
   sanitize docs clean help tools
 .DELETE_ON_ERROR:
 
@@ -67,8 +67,11 @@ lib: $(BUILD)/lib/libmsgbox.so $(BUILD)/lib/libmsgbox.a
 lib-swift: | tools
 	$(SWIFT) build --scratch-path $(SCRATCH) -c release --product msgbox
 
-## examples: the C examples, in build/examples
-examples: $(C_EXAMPLES)
+## examples: every example; the C ones are in build/examples
+examples: c-examples | tools
+	$(SWIFT) build --scratch-path $(SCRATCH) -c release
+
+c-examples: $(C_EXAMPLES)
 
 ## install: header, libraries and msgbox.pc under $(DESTDIR)$(PREFIX)
 install: lib
@@ -97,10 +100,14 @@ test-install: | tools
 	scripts/test-install
 
 ## demo: the echo pair in C and then in Swift, over UDP and over TCP
-demo: examples | tools
+demo: c-examples | tools
 	$(SWIFT) build --scratch-path $(SCRATCH) -c release --product swift-echo-server
 	$(SWIFT) build --scratch-path $(SCRATCH) -c release --product swift-echo-client
 	scripts/demo
+
+## test-examples: the examples, C and Swift, against each other over UDP and over TCP
+test-examples: examples
+	scripts/test-examples
 
 ## lint: the format of the Swift sources, and the shell scripts where shellcheck is there
 lint: | tools
