@@ -25,7 +25,7 @@ let package = Package(
     .library(name: "msgbox", type: .dynamic, targets: ["MsgBox"]),
   ],
   targets: [
-    .target(name: "CMsgBox"),
+    .target(name: "CMsgBox", exclude: ["embedded"]),
     .target(name: "MsgBox", dependencies: ["CMsgBox"], swiftSettings: settings),
     example("swift-echo-server"),
     example("swift-echo-client"),
