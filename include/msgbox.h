@@ -193,7 +193,7 @@ typedef struct msg_Options {
   uint32_t connect_timeout_ms;    /* 10000: for name, addresses and handshake together */
   uint32_t get_timeout_ms;        /* 5000: for msg_get, unless it says otherwise */
   uint32_t reconnect_wait_ms;     /* 0 = never: a client that failed or was lost tries again after this, with jitter */
-  uint32_t max_message_bytes;     /* largest message accepted from the peer: 1048576 on UDP, 16777216 on TCP (the most) */
+  uint32_t max_message_bytes;     /* the most: largest message accepted from the peer; the most is 1184 on UDP, 16777216 on TCP */
   uint32_t send_mark_messages;    /* 1000: messages queued per connection before ERR_WOULD_BLOCK */
   uint32_t send_mark_bytes;       /* 1048576: bytes queued per connection before ERR_WOULD_BLOCK */
   uint32_t max_connections;       /* 1000000: of a listener */

@@ -52,8 +52,7 @@ public struct Options: Equatable, Sendable {
     set { core.reconnectWait = Interval(newValue) }
   }
 
-  /// Largest message accepted from the peer, in bytes; 0, the default, is 1 048 576 on UDP and 16 777 216 on TCP,
-  /// which is also the most.
+  /// Largest message accepted from the peer, in bytes; 0, the default, is the most: 1184 on UDP, 16 777 216 on TCP.
   public var maxMessageBytes: Int {
     get { Int(core.maxMessageBytes) }
     set { core.maxMessageBytes = UInt32(clamping: newValue) }

@@ -76,6 +76,7 @@ extension Endpoint {
         write(message.head, message.bytes.span, slot)
       }
     }
+    tellWritable(slot)
   }
 
   func releaseQueued(_ traffic: Traffic, messages: Int, bytes: Int) {
