@@ -25,13 +25,6 @@ void cmsgbox_random(void *bytes, size_t count) {
   }
 }
 
-#ifdef CMSGBOX_EMBEDDED
-// Embedded Swift seeds its hash tables by this. Our own, out of sight, spares the library the newest libc.
-__attribute__((visibility("hidden"))) void arc4random_buf(void *bytes, size_t count) {
-  cmsgbox_random(bytes, count);
-}
-#endif
-
 typedef struct thread_slot {
   void *value;
   void (*destructor)(void *);

@@ -1,5 +1,8 @@
 /// One box at work: the core, its sockets and its waits. Belongs to one thread.
 package final class RunLoop {
+  /// How long a turn may receive before it returns, flood or not.
+  static let budget = Interval.milliseconds(10)
+
   /// The protocol state. The loop's user calls it directly, with `now`; what it queues leaves at
   /// the next `flush` or turn.
   package var endpoint: Endpoint
@@ -11,41 +14,159 @@ package final class RunLoop {
   /// The least important level that is logged.
   package var logLevel = LogLevel.warning
 
-  private init(box: UInt32) {
-    fatalError("being written")
+  let poller: Poller
+  let wakeup: Wakeup
+  let batch: DatagramBatch
+  /// Made with the first stream.
+  var streamBuffer: StreamBuffer?
+  /// Made with the first name.
+  var resolver: Resolver?
+  /// A descriptor to give up when there are no others.
+  var reserve: FileDescriptor?
+  var sockets = SocketTable()
+  /// For whom the datagrams of the batch are that is being filled.
+  var outgoing: [LoopSocket] = []
+  /// Listeners that are not polled until `pauseEnds`, for want of descriptors.
+  var paused: [UInt64] = []
+  var pauseEnds: Instant?
+  var drain: DrainClock
+  /// Events delivered in this turn.
+  var delivered = 0
+  /// When this turn has used up its time.
+  var turnEnds: Instant
+  /// How many ready sockets the last turn served before its time was up: the next one begins behind
+  /// them.
+  var served = 0
+  private var isTurning = false
+  /// `shutDown` was called: nothing more is delivered.
+  private(set) var isEnding = false
+  private var hasEnded = false
+
+  private init(box: UInt32, poller: Poller, wakeup: Wakeup, batch: DatagramBatch) {
+    let now = SystemClock.now
+    var configuration = EndpointConfiguration()
+    configuration.box = box
+    endpoint = Endpoint(configuration: configuration, random: .system, now: now)
+    drain = DrainClock(now: now)
+    turnEnds = now
+    self.poller = poller
+    self.wakeup = wakeup
+    self.batch = batch
+    outgoing.reserveCapacity(DatagramBatch.capacity)
   }
 
   /// Makes a loop for the box of that number, 1...`Handle.maxBox`. Fails without descriptors or
   /// memory.
-  package static func make(box: UInt32) -> Result<RunLoop, Errno> { fatalError() }
+  package static func make(box: UInt32) -> Result<RunLoop, Errno> {
+    do throws(Errno) {
+      let poller = try Poller()
+      let wakeup = try Wakeup()
+      try poller.add(wakeup.descriptor, token: .max, for: .readable)
+      guard let batch = DatagramBatch() else { return .failure(.noMemory) }
+      let loop = RunLoop(box: box, poller: poller, wakeup: wakeup, batch: batch)
+      loop.reserve = try FileDescriptor.reserve()
+      return .success(loop)
+    } catch {
+      return .failure(error)
+    }
+  }
 
   /// The monotonic clock.
-  package var now: Instant { fatalError() }
+  package var now: Instant { SystemClock.now }
 
   /// Runs one turn: sends what is queued, waits up to `timeout` (nil: without limit, zero: not at
   /// all) for something to happen, receives, runs the timers that are due and delivers the events.
   /// The bytes of an event are valid during `deliver`, which may call anything but `turn`.
   ///
   /// Returns the number of events delivered, or `.reentrant`, `.ended` after `shutDown`,
-  /// `.noDescriptors`, `.noMemory` or `.system`.
+  /// `.noMemory` or `.system`.
   package func turn(
     timeout: Interval?, deliver: (CoreEvent, RawSpan) -> Void
-  ) -> Result<Int, Status> { fatalError() }
-
-  /// Sends what the core has queued, as far as the system takes it. Legal inside `deliver`.
-  package func flush() { fatalError() }
+  ) -> Result<Int, Status> {
+    guard !isTurning else { return .failure(.reentrant) }
+    guard !hasEnded else { return .failure(.ended) }
+    isTurning = true
+    delivered = 0
+    turnEnds = now + Self.budget
+    resumeListeners()
+    settle(deliver)
+    flush()
+    let failure = receive(wait: waitMilliseconds(timeout), deliver)
+    runTimers()
+    settle(deliver)
+    flush()
+    isTurning = false
+    if isEnding { finishShutDown() }
+    if let failure { return .failure(failure.status) }
+    return .success(delivered)
+  }
 
   /// One descriptor that is readable, level-triggered, whenever there is something to receive.
-  package var descriptor: Int32 { fatalError() }
+  package var descriptor: Int32 { poller.descriptor }
 
   /// The milliseconds, rounded up, until a turn is due although `descriptor` is silent: 0 now, -1
   /// never.
-  package var deadlineMilliseconds: Int { fatalError() }
+  package var deadlineMilliseconds: Int {
+    guard !hasEnded, let due = nextDue else { return -1 }
+    return Int(clamping: due.since(now).millisecondsRoundedUp)
+  }
 
   /// A handle for other threads to wake this loop; nil without a descriptor or memory.
-  package func makeWaker() -> Waker? { fatalError() }
+  package func makeWaker() -> Waker? {
+    Waker(eventCounter: wakeup.descriptor)
+  }
 
   /// Sends a close to every connection and closes all sockets; no event follows. Inside a turn it
   /// takes effect at the end of that turn, which delivers nothing more.
-  package func shutDown() { fatalError() }
+  package func shutDown() {
+    isEnding = true
+    if !isTurning { finishShutDown() }
+  }
+
+  private func finishShutDown() {
+    guard !hasEnded else { return }
+    endpoint.shutDown(at: now)
+    flush()
+    hasEnded = true
+    for id in sockets.ids {
+      if let socket = sockets[id], socket.role == .stream { finish(socket) }
+      sockets.remove(id)
+    }
+    resolver = nil
+    reserve = nil
+  }
+
+  /// Whether all sockets are closed.
+  var sendsNothing: Bool { hasEnded }
+
+  /// When a turn is due although no socket is ready.
+  private var nextDue: Instant? {
+    guard let pauseEnds else { return endpoint.nextDeadline }
+    guard let deadline = endpoint.nextDeadline else { return pauseEnds }
+    return min(deadline, pauseEnds)
+  }
+
+  /// How long a poll may wait; -1 is without limit.
+  private func waitMilliseconds(_ timeout: Interval?) -> Int32 {
+    guard delivered == 0, !isEnding else { return 0 }
+    var limit = timeout
+    if let due = nextDue?.since(now) { limit = min(due, limit ?? due) }
+    guard let limit else { return -1 }
+    return Int32(clamping: limit.millisecondsRoundedUp)
+  }
+
+  private func runTimers() {
+    let now = self.now
+    guard !isEnding, let deadline = endpoint.nextDeadline, deadline <= now else { return }
+    endpoint.handleTimeout(at: now, drainedAt: drain.judged(at: now))
+  }
+
+  /// Logs one line: `text`, and `number` behind it.
+  func note(_ level: LogLevel, _ text: StaticString, _ number: Int? = nil) {
+    guard let log, level.rawValue <= logLevel.rawValue else { return }
+    var line = LogLine()
+    line.append(text)
+    if let number { line.append(number) }
+    log(level, line.bytes.span)
+  }
 }

@@ -11,6 +11,13 @@ package struct ReceivedDatagram: Equatable, Sendable {
   package var isTruncated: Bool
 }
 
+/// A datagram that waits until the system has room for it.
+package struct HeldDatagram: Equatable, Sendable {
+  package var remote: Address
+  package var local: Address
+  package var bytes: [UInt8]
+}
+
 /// Flat buffers for up to 64 datagrams each way, used for one system call at a time.
 @safe package final class DatagramBatch {
   /// Datagrams a call.
@@ -97,12 +104,21 @@ package struct ReceivedDatagram: Equatable, Sendable {
       count: UInt32(clamping: count), truncated: 0)
   }
 
-  /// Copies the bytes of datagram `index` that waits to be sent.
-  package func copyOfSending(_ index: Int) -> [UInt8] {
+  /// Where datagram `index` that waits to be sent goes.
+  package func remote(_ index: Int) -> Address {
     precondition(index >= 0 && index < Self.capacity)
-    let count = min(Int(unsafe sendingDatagrams[index].count), Self.sendSlotBytes)
+    return Address(unsafe sendingDatagrams[index].remote)
+  }
+
+  /// Copies datagram `index` that waits to be sent, for another batch.
+  package func copyOfSending(_ index: Int) -> HeldDatagram {
+    precondition(index >= 0 && index < Self.capacity)
+    let datagram = unsafe sendingDatagrams[index]
+    let count = min(Int(datagram.count), Self.sendSlotBytes)
     let start = unsafe sendingBytes + index * Self.sendSlotBytes
-    return unsafe [UInt8](UnsafeBufferPointer(start: start, count: count))
+    return HeldDatagram(
+      remote: Address(datagram.remote), local: Address(datagram.local),
+      bytes: unsafe [UInt8](UnsafeBufferPointer(start: start, count: count)))
   }
 
   /// Sends the datagrams `range` that were filled in; returns how many left, from the front. A

@@ -14,6 +14,11 @@ package struct FileDescriptor: ~Copyable {
     rawValue = try checked(result)
   }
 
+  /// A descriptor of nothing, to be given up when there are no others.
+  package static func reserve() throws(Errno) -> FileDescriptor {
+    try FileDescriptor(result: cmsgbox_open_reserve())
+  }
+
   deinit {
     cmsgbox_close(rawValue)
   }

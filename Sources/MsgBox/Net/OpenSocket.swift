@@ -15,6 +15,9 @@ package struct OpenSocket: ~Copyable {
     self.isIPv6 = isIPv6
   }
 
+  /// Gives its descriptor away.
+  package consuming func takeDescriptor() -> FileDescriptor { descriptor }
+
   /// Whether it is bound to every address of its machine.
   package var isWildcard: Bool {
     local.ip == .unspecified || local.ip == IPAddress(v4: 0)

@@ -1,0 +1,43 @@
+/// Knows up to when silence may be judged: when the sockets were last seen empty.
+///
+/// Peers whose packets wait in the kernel are not silent, so a loop that was away for long must
+/// read before it judges. A loop that reads without pause and yet never sees the end, because of a
+/// flood, judges after a second all the same: by then whatever waited when the flood began has long
+/// been read.
+package struct DrainClock {
+  /// How long an unbroken streak of polls must last before silence is judged without an empty
+  /// socket.
+  package static let patience = Interval.seconds(1)
+  /// Polls further apart than this are not one streak.
+  package static let longestGap = Interval.milliseconds(250)
+
+  package private(set) var drainedAt: Instant
+  private var streakBegan: Instant
+  private var lastPoll: Instant
+
+  package init(now: Instant) {
+    drainedAt = now
+    streakBegan = now
+    lastPoll = now
+  }
+
+  /// A poll returned.
+  package mutating func polled(at now: Instant) {
+    if now.since(lastPoll) > Self.longestGap { streakBegan = now }
+    lastPoll = now
+  }
+
+  /// All that the poll at `instant` found ready has been read to its end.
+  package mutating func sawEmpty(at instant: Instant) {
+    drainedAt = max(drainedAt, instant)
+  }
+
+  /// Up to when silence may be judged.
+  package func judged(at now: Instant) -> Instant {
+    guard now.since(streakBegan) >= Self.patience, now.since(lastPoll) <= Self.longestGap else {
+      return drainedAt
+    }
+    let recent = Instant(nanoseconds: now.nanoseconds &- Self.patience.nanoseconds)
+    return max(drainedAt, recent)
+  }
+}

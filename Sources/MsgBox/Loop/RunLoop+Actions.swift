@@ -1,0 +1,144 @@
+extension RunLoop {
+  /// Does what only the loop can do, and answers the core.
+  func perform(_ action: Action) {
+    switch action {
+    case .resolve(let handle, let name, let port): resolve(handle, name, port)
+    case .bind(let handle, let transport, let host, let port, let bufferBytes):
+      bind(handle, transport, host, port, bufferBytes)
+    case .openDatagram(let handle, let remote, let bufferBytes):
+      openDatagram(handle, remote, bufferBytes)
+    case .openStream(let handle, let remote): openStream(handle, remote)
+    case .close(let id): close(id)
+    case .shutdownWrite(let id): shutdownWrite(id)
+    case .reset(let id): reset(id)
+    }
+  }
+
+  private func resolve(_ handle: Handle, _ name: [UInt8], _ port: UInt16) {
+    do throws(Errno) {
+      guard let resolver = resolver ?? Resolver(wakeup: wakeup) else { throw .noMemory }
+      self.resolver = resolver
+      try resolver.ask(name, port: port, id: handle.rawValue)
+    } catch {
+      note(.error, "a name cannot be resolved, error ", Int(error.rawValue))
+      endpoint.resolveFailed(handle, systemError: error.rawValue, at: now)
+    }
+  }
+
+  private func bind(
+    _ handle: Handle, _ transport: Transport, _ host: Locator.Host, _ port: UInt16,
+    _ bufferBytes: UInt32
+  ) {
+    do throws(Errno) {
+      let socket: LoopSocket
+      switch transport {
+      case .udp:
+        let open = try UDPSocket.bind(host: host, port: port, bufferBytes: bufferBytes)
+        socket = try adopt(open, role: .datagram(isConnected: false), interest: .readable)
+      case .tcp:
+        let open = try TCPSocket.listen(host: host, port: port)
+        socket = try adopt(open, role: .listener, interest: .readable)
+      }
+      note(.info, "listening on port ", Int(socket.local.port))
+      if !endpoint.bound(handle, socket.id, local: socket.local, at: now) {
+        sockets.remove(socket.id)
+      }
+    } catch {
+      note(.warning, "listening failed, error ", Int(error.rawValue))
+      endpoint.bindFailed(handle, error.status, systemError: error.rawValue, at: now)
+    }
+  }
+
+  private func openDatagram(_ handle: Handle, _ remote: Address, _ bufferBytes: UInt32) {
+    do throws(Errno) {
+      let open = try UDPSocket.connect(to: remote, bufferBytes: bufferBytes)
+      let socket = try adopt(open, role: .datagram(isConnected: true), interest: .readable)
+      if !endpoint.datagramOpened(handle, socket.id, local: socket.local, at: now) {
+        sockets.remove(socket.id)
+      }
+    } catch {
+      openFailed(handle, error)
+    }
+  }
+
+  private func openStream(_ handle: Handle, _ remote: Address) {
+    do throws(Errno) {
+      let descriptor = try TCPSocket.connect(to: remote)
+      let open = try OpenSocket(descriptor: descriptor, isIPv6: !remote.ip.isIPv4)
+      // A client's own port can be the very one that it connects to, and then it would talk to
+      // itself.
+      if open.local == remote { throw .connectionRefused }
+      let socket = try adopt(open, role: .connecting(handle), interest: .writable)
+      if !endpoint.streamOpened(handle, socket.id, at: now) { sockets.remove(socket.id) }
+    } catch {
+      openFailed(handle, error)
+    }
+  }
+
+  private func openFailed(_ handle: Handle, _ error: Errno) {
+    note(.info, "connecting failed, error ", Int(error.rawValue))
+    endpoint.openFailed(handle, error.status, systemError: error.rawValue, at: now)
+  }
+
+  /// A last datagram may be queued for the socket, so what is queued goes first.
+  private func close(_ id: SocketID) {
+    flush()
+    sockets.remove(id)
+  }
+
+  private func shutdownWrite(_ id: SocketID) {
+    flush()
+    guard let socket = sockets[id] else { return }
+    do throws(Errno) {
+      try TCPSocket.shutdownWrite(socket.fd)
+    } catch {
+      // A stream that is gone tells so by itself.
+      note(.debug, "FIN failed, error ", Int(error.rawValue))
+    }
+  }
+
+  private func reset(_ id: SocketID) {
+    guard let socket = sockets[id] else { return }
+    do throws(Errno) {
+      try TCPSocket.resetOnClose(socket.fd)
+    } catch {
+      note(.debug, "reset failed, error ", Int(error.rawValue))
+    }
+    sockets.remove(id)
+  }
+
+  /// Takes a socket over: from here on it is polled.
+  func adopt(
+    _ open: consuming OpenSocket, role: LoopSocket.Role, interest: Readiness
+  ) throws(Errno) -> LoopSocket {
+    let socket = sockets.add(open, role: role)
+    do throws(Errno) {
+      try poller.add(socket.fd, token: socket.token, for: interest)
+    } catch {
+      sockets.remove(socket.id)
+      throw error
+    }
+    socket.interest = interest
+    return socket
+  }
+
+  /// Changes what a socket is polled for.
+  func watch(_ socket: LoopSocket, for interest: Readiness) {
+    guard socket.interest != interest, socket.isOpen, !socket.hasFailed else { return }
+    socket.interest = interest
+    do throws(Errno) {
+      try poller.change(socket.fd, token: socket.token, to: interest)
+    } catch {
+      note(.error, "polling failed, error ", Int(error.rawValue))
+    }
+  }
+
+  /// Ends the polling of a socket that stays open: one that hung up would be ready for ever.
+  func unwatch(_ socket: LoopSocket) {
+    do throws(Errno) {
+      try poller.remove(socket.fd)
+    } catch {
+      note(.error, "polling failed, error ", Int(error.rawValue))
+    }
+  }
+}

@@ -1,0 +1,37 @@
+extension RunLoop {
+  /// Delivers the events that wait and performs the actions that wait, until there are none.
+  ///
+  /// - Parameter input: The bytes that the core was just given, to which events may refer.
+  func settle(_ input: Span<UInt8>, _ deliver: (CoreEvent, RawSpan) -> Void) {
+    deliverAll(input, deliver)
+    var performed = 0
+    while !isEnding, performed < 64 || now < turnEnds, let action = endpoint.pollAction() {
+      perform(action)
+      performed += 1
+      deliverAll(input, deliver)
+    }
+  }
+
+  /// The same when the core was given no bytes.
+  func settle(_ deliver: (CoreEvent, RawSpan) -> Void) {
+    settle(Span(), deliver)
+  }
+
+  /// Events that may refer to input must be delivered before the next input. Others may wait, so
+  /// that a program that makes a new event in each callback cannot hold the loop for ever.
+  private func deliverAll(_ input: Span<UInt8>, _ deliver: (CoreEvent, RawSpan) -> Void) {
+    var count = 0
+    while !isEnding, !input.isEmpty || count < 1024 || now < turnEnds,
+      let event = endpoint.pollEvent()
+    {
+      count += 1
+      delivered += 1
+      switch event.payload {
+      case .none: deliver(event, RawSpan())
+      case .input(let offset, let count):
+        deliver(event, unsafe input.bytes.extracting(offset..<offset + count))
+      case .owned(let bytes): deliver(event, unsafe bytes.span.bytes)
+      }
+    }
+  }
+}

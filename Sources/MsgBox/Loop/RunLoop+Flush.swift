@@ -1,0 +1,143 @@
+extension RunLoop {
+  /// Sends what the core has queued, as far as the system takes it. Legal inside `deliver`.
+  package func flush() {
+    guard !sendsNothing else { return }
+    flushDatagrams()
+    while let id = endpoint.pollStream() { writeStream(id) }
+  }
+
+  private func flushDatagrams() {
+    var isFull = true
+    while isFull {
+      while outgoing.count < DatagramBatch.capacity, let socket = fillNext() {
+        outgoing.append(socket)
+      }
+      isFull = outgoing.count == DatagramBatch.capacity
+      sendOutgoing()
+      outgoing.removeAll(keepingCapacity: true)
+    }
+  }
+
+  /// Polls the next datagram whose socket is there into the next slot of the batch.
+  private func fillNext() -> LoopSocket? {
+    var socket: LoopSocket?
+    var isDone = false
+    while socket == nil && !isDone {
+      let polled = batch.fill(outgoing.count) { bytes in
+        guard var transmit = endpoint.pollTransmit(into: &bytes, at: now) else { return nil }
+        socket = sockets[transmit.socket]
+        if socket?.isWildcard != true { transmit.local = .unspecified }
+        return transmit
+      }
+      isDone = polled == nil
+    }
+    return socket
+  }
+
+  /// Sends the batch, in runs of one socket.
+  private func sendOutgoing() {
+    var first = 0
+    while first < outgoing.count {
+      let socket = outgoing[first]
+      var end = first + 1
+      while end < outgoing.count && outgoing[end].token == socket.token { end += 1 }
+      if socket.held.isEmpty {
+        send(first..<end, on: socket)
+      } else {
+        hold(first..<end, on: socket)
+      }
+      first = end
+    }
+  }
+
+  /// Sends the datagrams `range` of the batch; what the system has no room for is held.
+  private func send(_ range: Range<Int>, on socket: LoopSocket) {
+    var next = range.lowerBound
+    var hasBounced = false
+    while next < range.upperBound {
+      do throws(Errno) {
+        next += try batch.send(
+          next..<range.upperBound, on: socket.fd, isIPv6: socket.isIPv6,
+          isConnected: socket.isConnectedDatagram)
+        hasBounced = false
+      } catch {
+        if error == .wouldBlock {
+          hold(next..<range.upperBound, on: socket)
+          return
+        }
+        if error.isBounce && socket.isConnectedDatagram && !hasBounced {
+          // The error of an earlier datagram kept this one from being sent, and is gone.
+          hasBounced = true
+          endpoint.bounced(socket.id, error.status, at: now)
+        } else {
+          note(.info, "a datagram was refused, error ", Int(error.rawValue))
+          endpoint.sendFailed(
+            socket.id, to: batch.remote(next), systemError: error.rawValue, at: now)
+          next += 1
+          hasBounced = false
+        }
+      }
+    }
+  }
+
+  private func hold(_ range: Range<Int>, on socket: LoopSocket) {
+    for index in range { socket.held.append(batch.copyOfSending(index)) }
+    setBlocked(socket, true)
+  }
+
+  /// The socket has room again: first what was held.
+  func sendHeld(_ socket: LoopSocket) {
+    let held = socket.held
+    socket.held.removeAll()
+    var first = 0
+    while first < held.count && socket.held.isEmpty {
+      let count = min(held.count - first, DatagramBatch.capacity)
+      for index in 0..<count {
+        let datagram = held[first + index]
+        batch.put(datagram.bytes, at: index, to: datagram.remote, from: datagram.local)
+      }
+      send(0..<count, on: socket)
+      first += count
+    }
+    socket.held.append(contentsOf: held[first...])
+    if socket.held.isEmpty { setBlocked(socket, false) }
+  }
+
+  /// Writes what a stream has to send, until the system takes no more.
+  func writeStream(_ id: SocketID) {
+    guard let socket = sockets[id], socket.role == .stream else { return }
+    var failure: Errno?
+    var isFull = false
+    endpoint.writeStream(id, at: now) { bytes in
+      guard failure == nil, !isFull, !socket.hasFailed, socket.writeError == nil else { return 0 }
+      do throws(Errno) {
+        let count = try TCPSocket.send(bytes, on: socket.fd)
+        isFull = count < bytes.count
+        return count
+      } catch {
+        if error == .wouldBlock { isFull = true } else { failure = error }
+        return 0
+      }
+    }
+    if isFull || failure != nil { setBlocked(socket, true) }
+    if let failure { writingFailed(socket, failure) }
+  }
+
+  /// What the peer sent before it went is still to be read, so the end is told when that is done.
+  private func writingFailed(_ socket: LoopSocket, _ error: Errno) {
+    note(.info, "writing to a stream failed, error ", Int(error.rawValue))
+    socket.writeError = error
+    watch(socket, for: socket.interest.subtracting(.writable))
+    if socket.hasReadEnd { fail(socket, error) }
+  }
+
+  /// Tells core and poller whether a socket takes more.
+  func setBlocked(_ socket: LoopSocket, _ isBlocked: Bool) {
+    let interest =
+      isBlocked ? socket.interest.union(.writable) : socket.interest.subtracting(.writable)
+    watch(socket, for: interest)
+    guard socket.isBlocked != isBlocked else { return }
+    socket.isBlocked = isBlocked
+    endpoint.setBlocked(socket.id, isBlocked)
+  }
+}

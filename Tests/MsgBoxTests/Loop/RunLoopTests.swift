@@ -1,0 +1,234 @@
+import CMsgBox
+import MsgBox
+import Testing
+
+@Suite struct RunLoopTests {
+  static let paths: [(Transport, Locator.Host, Locator.Host)] = [
+    (.udp, loopback, loopback),
+    (.tcp, loopback, loopback),
+    (.udp, loopbackIPv6, loopbackIPv6),
+    (.tcp, loopbackIPv6, loopbackIPv6),
+    (.udp, .any, .ip(IPAddress(v4: 0x7f00_0002))),
+    (.tcp, .any, .ip(IPAddress(v4: 0x7f00_0002))),
+    (.udp, .any, loopbackIPv6),
+    (.udp, .any, .name(Array("localhost".utf8))),
+    (.tcp, .any, .name(Array("localhost".utf8))),
+  ]
+
+  @Test("A whole cycle, from listening to its end", arguments: paths)
+  func cycle(transport: Transport, listen: Locator.Host, connect: Locator.Host) throws {
+    let pair = try EchoPair(transport, listen: listen, connect: connect)
+    let (client, server) = (pair.client, pair.server)
+    #expect(client.send([1, 2, 3], to: pair.connection) == .ok)
+    #expect(client.send([], to: pair.connection) == .ok)
+    let question: [UInt8] = [9, 8]
+    #expect(client.get(question, from: pair.connection) == .ok)
+    try pair.run { client.count(.message) == 2 && client.count(.reply) == 1 }
+    #expect(client.seen.filter { $0.kind == .message }.map(\.bytes) == [[1, 2, 3], []])
+    #expect(client.first(.reply)?.bytes == question)
+
+    #expect(client.disconnect(pair.connection) == .ok)
+    client.loop.flush()
+    try pair.run {
+      client.count(.connectionClosed) == 1 && server.count(.connectionClosed) == 1
+    }
+    #expect(client.first(.connectionClosed)?.status == .endLocal)
+    #expect(server.first(.connectionClosed)?.status == .endPeer)
+    #expect(server.unlisten(pair.listener) == .ok)
+    try pair.run { server.count(.listeningEnded) == 1 }
+    #expect(
+      server.seen.map(\.kind) == [
+        .listening, .connectionReady, .message, .message, .request, .connectionClosed,
+        .listeningEnded,
+      ])
+  }
+
+  @Test("A port is free as soon as its listener has ended", arguments: [Transport.udp, .tcp])
+  func listenAgain(transport: Transport) throws {
+    let server = try TestLoop()
+    let (listener, port) = try server.listening(transport, loopback)
+    server.react = { loop, seen in
+      guard seen.kind == .listeningEnded else { return }
+      let locator = Locator(transport: transport, host: loopback, port: port)
+      _ = loop.endpoint.listen(
+        locator, options: .init(), userWords: UserWords(), at: loop.now)
+    }
+    #expect(server.unlisten(listener) == .ok)
+    try run([server]) { server.count(.listening) == 2 || server.count(.listeningError) > 0 }
+    #expect(server.count(.listeningError) == 0)
+  }
+
+  @Test("A port in use is a listening error", arguments: [Transport.udp, .tcp])
+  func portInUse(transport: Transport) throws {
+    let server = try TestLoop()
+    let (_, port) = try server.listening(transport, loopback)
+    _ = server.listen(Locator(transport: transport, host: loopback, port: port))
+    try run([server]) { server.count(.listeningError) == 1 }
+    #expect(server.first(.listeningError)?.status == .addressInUse)
+  }
+
+  @Test("Nobody there is a set-up error", arguments: [Transport.udp, .tcp])
+  func refused(transport: Transport) throws {
+    var port: UInt16 = 0
+    do {
+      port = try TestLoop().listening(transport, loopback).port
+    }
+    var options = ConnectionOptions()
+    options.connectTimeout = .milliseconds(1500)
+    let client = try TestLoop()
+    _ = client.connect(Locator(transport: transport, host: loopback, port: port), options)
+    try run([client]) { client.count(.connectionSetupError) == 1 }
+    #expect(client.first(.connectionSetupError)?.status == .refused)
+  }
+
+  @Test("A name without an address is a set-up error")
+  func unknownName() throws {
+    let client = try TestLoop()
+    _ = client.connect(
+      Locator(transport: .udp, host: .name(Array("no..such.invalid".utf8)), port: 1))
+    try run([client]) { client.count(.connectionSetupError) == 1 }
+    #expect(client.first(.connectionSetupError)?.status == .resolve)
+  }
+
+  @Test("A turn inside a turn is refused; a flush there is not")
+  func reentrant() throws {
+    let server = try TestLoop()
+    var inner: Result<Int, Status>?
+    server.react = { loop, _ in
+      loop.flush()
+      inner = loop.turn(timeout: nil) { _, _ in }
+    }
+    _ = try server.listening(.udp, loopback)
+    #expect(inner == .failure(.reentrant))
+  }
+
+  @Test(
+    "Shut down in a callback, a loop delivers nothing more and its peer hears of it",
+    arguments: [
+      Transport.udp, .tcp,
+    ])
+  func shutDown(transport: Transport) throws {
+    let pair = try EchoPair(transport)
+    let (client, server) = (pair.client, pair.server)
+    try pair.run { server.count(.connectionReady) == 1 }
+    client.react = { loop, _ in loop.shutDown() }
+    for _ in 0..<5 { #expect(client.send([1], to: pair.connection) == .ok) }
+    let before = client.seen.count
+    let limit = SystemClock.now + .seconds(10)
+    while client.seen.count == before && SystemClock.now < limit {
+      try client.turn(1)
+      try server.turn(1)
+    }
+    #expect(client.seen.count == before + 1)
+    #expect(client.loop.turn(timeout: nil) { _, _ in } == .failure(.ended))
+    #expect(client.loop.deadlineMilliseconds == -1)
+    client.loop.flush()
+    try run([server]) { server.count(.connectionClosed) == 1 }
+  }
+
+  @Test("An empty loop waits as it is told, and an action that waits makes the deadline zero")
+  func waits() throws {
+    let test = try TestLoop()
+    #expect(test.loop.deadlineMilliseconds == -1)
+    let before = SystemClock.now
+    #expect(test.loop.turn(timeout: Interval(nanoseconds: 1)) { _, _ in } == .success(0))
+    #expect(SystemClock.now.since(before) >= .milliseconds(1))
+    _ = test.listen(Locator(transport: .udp, host: loopback, port: 0))
+    #expect(test.loop.deadlineMilliseconds == 0)
+    #expect(test.loop.turn(timeout: nil) { _, _ in } == .success(1))
+  }
+
+  @Test("A waker ends a wait without limit")
+  func waker() throws {
+    let test = try TestLoop()
+    let waker = try #require(test.loop.makeWaker())
+    Task.detached { waker.wake() }
+    #expect(test.loop.turn(timeout: nil) { _, _ in } == .success(0))
+    #expect(test.loop.turn(timeout: Interval(nanoseconds: 0)) { _, _ in } == .success(0))
+  }
+
+  @Test("Garbage is dropped and counted, and the next good message is served")
+  func garbage() throws {
+    let pair = try EchoPair(.udp)
+    let raw = try UDPSocket.connect(
+      to: Address(ip: IPAddress(v4: 0x7f00_0001), port: pair.port), bufferBytes: 1 << 20)
+    let before = pair.server.counters.allDrops
+    var random = RandomSource(seed: 7)
+    for _ in 0..<300 {
+      let bytes = (0..<random.below(1500)).map { _ in UInt8(truncatingIfNeeded: random.word()) }
+      _ = try TCPSocket.send(bytes.span, on: raw.descriptor.rawValue)
+    }
+    #expect(pair.client.send([1], to: pair.connection) == .ok)
+    try pair.run { pair.client.count(.message) == 1 }
+    #expect(pair.server.counters.allDrops == before + 300)
+  }
+
+  @Test("A stream that is reset ends its connection as lost, after the last message")
+  func reset() throws {
+    let pair = try EchoPair(.tcp)
+    let (client, server) = (pair.client, pair.server)
+    server.react = { loop, seen in
+      if seen.kind == .message { loop.shutDown() }
+    }
+    #expect(client.send([1], to: pair.connection) == .ok)
+    try run([client, server]) {
+      client.count(.connectionClosed) + client.count(.connectionLost) == 1
+        || server.count(.message) == 1
+    }
+    try run([client]) { client.count(.connectionClosed) + client.count(.connectionLost) == 1 }
+  }
+
+  @Test("The log gets lines of its level and above")
+  func log() throws {
+    let test = try TestLoop()
+    var lines: [String] = []
+    test.loop.log = { level, line in
+      var bytes: [UInt8] = []
+      for index in line.indices { bytes.append(line[index]) }
+      lines.append("\(level): \(String(decoding: bytes, as: UTF8.self))")
+    }
+    let (_, port) = try test.listening(.udp, loopback)
+    #expect(lines == [])
+    _ = test.listen(Locator(transport: .udp, host: loopback, port: port))
+    try run([test]) { test.count(.listeningError) == 1 }
+    #expect(lines == ["warning: listening failed, error 98"])
+    test.loop.logLevel = .info
+    _ = test.listen(Locator(transport: .udp, host: loopbackIPv6, port: port))
+    try run([test]) { test.count(.listening) == 2 || test.count(.listeningError) == 2 }
+    #expect(lines.count == 2)
+  }
+}
+
+@Suite struct DrainClockTests {
+  private func at(_ milliseconds: UInt64) -> Instant {
+    Instant(nanoseconds: 1_000_000_000_000) + .milliseconds(milliseconds)
+  }
+
+  @Test("Silence is judged up to the last time that everything was empty")
+  func drained() {
+    var clock = DrainClock(now: at(0))
+    clock.polled(at: at(100))
+    clock.sawEmpty(at: at(100))
+    clock.polled(at: at(200))
+    #expect(clock.judged(at: at(200)) == at(100))
+  }
+
+  @Test("A loop that was away judges nobody before it has read")
+  func away() {
+    var clock = DrainClock(now: at(0))
+    clock.polled(at: at(60_000))
+    #expect(clock.judged(at: at(60_000)) == at(0))
+    clock.polled(at: at(60_010))
+    #expect(clock.judged(at: at(60_010)) == at(0))
+    clock.sawEmpty(at: at(60_010))
+    #expect(clock.judged(at: at(60_011)) == at(60_010))
+  }
+
+  @Test("Under a flood silence is judged a second late, but judged")
+  func flood() {
+    var clock = DrainClock(now: at(0))
+    for step in 1...300 { clock.polled(at: at(UInt64(step) * 10)) }
+    #expect(clock.judged(at: at(3000)) == at(2000))
+    #expect(clock.judged(at: at(3500)) == at(0))
+  }
+}
