@@ -41,7 +41,8 @@ struct LayeringTests {
     }
   }
 
-  @Test("Wire and Core read no clock, throw no dice and print nothing", arguments: ["Wire", "Core"])
+  @Test(
+    "Wire and Core read no clock, throw no dice and print nothing", arguments: ["Wire", "Core"])
   func ambientState(folder: String) throws {
     let forbidden = [
       "ContinuousClock", "SuspendingClock", ".random(", "SystemRandomNumberGenerator", "print(",
@@ -76,7 +77,9 @@ struct LayeringTests {
   }
 
   private static func goesThrough(_ name: String, in line: String) -> Bool {
-    let calls = ["keys", "values", "first", "map", "forEach", "filter", "randomElement", "min", "max"]
+    let calls = [
+      "keys", "values", "first", "map", "forEach", "filter", "randomElement", "min", "max",
+    ]
     if line.hasPrefix("for "), line.contains(/\bin (?:\w+\.)*/),
       let range = line.range(of: " in "),
       line[range.upperBound...].split(whereSeparator: { !$0.isLetter && !$0.isNumber })

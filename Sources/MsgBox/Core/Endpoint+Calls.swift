@@ -134,12 +134,27 @@ extension Endpoint {
     }
     sealOpenDatagrams()
     for slot in connections.slots { connections.remove(slot) }
+    for index in sockets.indices { sockets[index].owner = ConnectionRecord.noSlot }
+    forgetAll()
+  }
+
+  /// Empties every table but those of handles and sockets.
+  private mutating func forgetAll() {
+    connStatus = ConnStatus()
+    pendingCloses = PendingCloses()
+    rotations = []
+    pendingHellos = PendingHellos()
+    tombstones = Tombstones()
+    implicitPeers = ImplicitPeers()
+    bySendSession = [:]
+    for slot in gets.slots { gets.remove(slot) }
+    for slot in requests.slots { requests.remove(slot) }
+    timers = TimerQueue()
     listenerCount = 0
+    awaitingStreams = 0
     deliveredEnd = nil
     events = FIFO()
     actions = FIFO()
-    timers = TimerQueue()
-    rotations = []
   }
 
   // MARK: Looking at a handle

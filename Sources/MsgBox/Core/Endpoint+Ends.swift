@@ -173,7 +173,10 @@ extension Endpoint {
 
   /// The peer has answered our close.
   mutating func tombstoneAnswered(_ stone: Int) {
-    guard tombstones[stone].repeatsLeft > 0 else { return }
+    guard tombstones[stone].repeatsLeft > 0 else {
+      counters.drop(.staleClose)
+      return
+    }
     stopRepeating(stone)
   }
 

@@ -124,8 +124,8 @@ extension Endpoint {
 
   private mutating func repeatConfirmation(_ slot: Int, _ state: ClientState, at now: Instant) {
     state.confirmationsLeft -= 1
-    state.confirmationGap = state.confirmationGap * 2
     state.nextHello = now + state.confirmationGap
+    state.confirmationGap = state.confirmationGap * 2
     counters.heartbeatsSent &+= 1
     sendControl(.heartbeat, session: connections[slot].sendSession, slot)
   }

@@ -7,6 +7,10 @@ package struct OutBeats {
   private var rotation = FIFO<UInt64>()
   /// Up to when visits were made.
   private var visitedUntil: Instant
+  /// A round visits each entry that was there at its beginning. Its pace is set then: if it slackened while ghosts are
+  /// dropped, the live behind many ghosts would be visited too late.
+  private var roundSize = 0
+  private var roundLeft = 0
 
   package init(half: Interval, now: Instant) {
     self.half = Interval(nanoseconds: max(half.nanoseconds, 1))
@@ -16,7 +20,10 @@ package struct OutBeats {
   package var count: Int { rotation.count }
 
   package mutating func add(_ session: UInt64, at now: Instant) {
-    if rotation.isEmpty { visitedUntil = now }
+    if rotation.isEmpty {
+      visitedUntil = now
+      roundLeft = 0
+    }
     rotation.append(session)
   }
 
@@ -29,12 +36,18 @@ package struct OutBeats {
   /// How many visits are due at `now`: at most one per entry, however long ago the last one was.
   package mutating func visitsDue(at now: Instant) -> Int {
     guard let nextVisit, nextVisit <= now else { return 0 }
-    let elapsed = now.since(visitedUntil).nanoseconds
-    let due = elapsed / step
-    guard due < UInt64(rotation.count) else {
-      visitedUntil = now
-      return rotation.count
+    if roundLeft == 0 {
+      roundSize = rotation.count
+      roundLeft = rotation.count
     }
+    let due = now.since(visitedUntil).nanoseconds / step
+    guard due < UInt64(roundLeft) else {
+      let rest = roundLeft
+      roundLeft = 0
+      visitedUntil = now
+      return rest
+    }
+    roundLeft -= Int(due)
     visitedUntil = visitedUntil + Interval(nanoseconds: due * step)
     return Int(due)
   }
@@ -45,7 +58,10 @@ package struct OutBeats {
   package mutating func keep(_ session: UInt64) { rotation.append(session) }
 
   /// Time between two visits, in nanoseconds.
-  private var step: UInt64 { max(half.nanoseconds / UInt64(max(rotation.count, 1)), 1) }
+  private var step: UInt64 {
+    let size = roundLeft == 0 ? rotation.count : roundSize
+    return max(half.nanoseconds / UInt64(max(size, 1)), 1)
+  }
 
   private var groupSpan: UInt64 { min(half.nanoseconds / 50, 20_000_000) }
 }

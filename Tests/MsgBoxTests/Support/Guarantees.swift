@@ -21,10 +21,7 @@ struct Guarantees {
   private var records: [Handle: Record] = [:]
   private var openRequests: [Handle: Handle] = [:]
   private var justEnded: Handle?
-  private var live = 0
   private var isShutDown = false
-  /// Events wait that the program has not seen, so an end may be decided that it does not know of.
-  private(set) var outcomes = 0
 
   init(_ name: String, report: @escaping (String) -> Void) {
     self.name = name
@@ -99,6 +96,10 @@ struct Guarantees {
     for (connection, record) in records where record.listener == handle {
       records[connection]?.isEnding = true
     }
+  }
+
+  mutating func setContext(_ context: UInt, of handle: Handle) {
+    records[handle]?.context = context
   }
 
   mutating func shutDown() {

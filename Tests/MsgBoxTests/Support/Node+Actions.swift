@@ -127,7 +127,7 @@ extension Node {
   }
 
   /// A SYN came; says whether anybody listens.
-  private func acceptStream(from client: StreamSide) -> Bool {
+  func acceptStream(from client: StreamSide) -> Bool {
     guard isAlive, let listener = listeningSocket(at: client.remote) else { return false }
     let side = StreamSide(self, local: client.remote, remote: client.local)
     let socket = addSocket(.stream(side), local: side.local, remote: side.remote)

@@ -101,6 +101,31 @@ extension Node {
     scheduleTurn()
   }
 
+  func setContext(_ context: UInt, of handle: Handle) -> Bool {
+    guarantees.setContext(context, of: handle)
+    return endpoint.setContext(context, of: handle)
+  }
+
+  // MARK: Looking
+
+  // The macros of the tests cannot call a method of a value that cannot be copied.
+  var census: Census { endpoint.census }
+  var counters: Counters { endpoint.counters }
+
+  func dropped(_ reason: DropReason) -> UInt64 { endpoint.counters.dropped(reason) }
+
+  func counters(of handle: Handle) -> ConnectionCounters? {
+    endpoint.counters(of: handle, at: now)
+  }
+
+  func localPort(of handle: Handle) -> UInt16? { endpoint.localPort(of: handle) }
+
+  func peer(of handle: Handle) -> Address? { endpoint.address(of: handle)?.address }
+
+  func userWords(of handle: Handle) -> UserWords? { endpoint.userWords(of: handle) }
+
+  // MARK: Waiting
+
   /// Runs the simulation until this node has had `count` events of a kind; the last of them.
   func wait(
     for kind: EventKind, count: Int = 1, within limit: Interval = .seconds(30)

@@ -154,10 +154,19 @@ final class Node {
       endpoint.handleTimeout(at: now, drainedAt: drainedAt)
       drain()
     }
+    checkRotations()
     guard let deadline = endpoint.nextDeadline else { return }
     if let wake = scheduledWake, wake > now, wake <= deadline { return }
     scheduledWake = deadline
     simulation.scheduleWake(of: self, at: deadline)
+  }
+
+  /// The invariant of the notes' structures: |out_beats| = |conn_status| + |pending_closes|.
+  private func checkRotations() {
+    let census = endpoint.rotationCensus
+    if census.outBeats != census.connStatus + census.pendingCloses {
+      simulation.violation("\(name): a rotation does not add up: \(census)")
+    }
   }
 
   private func drain() {
@@ -240,6 +249,11 @@ final class Node {
     return endpoint.pollTransmit(into: &span, at: now)
   }
 
+  /// The bytes of the next datagram of the endpoint, for tests that drive it themselves.
+  func takeDatagram() -> [UInt8]? {
+    nextTransmit().map { Array(transmitBuffer[..<$0.count]) }
+  }
+
   private func drainStreams() -> Bool {
     var any = false
     while let id = endpoint.pollStream() {
@@ -287,7 +301,8 @@ final class Node {
   }
 
   func receiveBounce(of datagram: Datagram) {
-    guard let socket = datagramSocket(for: Datagram(from: datagram.to, to: datagram.from, bytes: []))
+    guard
+      let socket = datagramSocket(for: Datagram(from: datagram.to, to: datagram.from, bytes: []))
     else { return }
     guard socket.remote != nil else { return }
     enter { [self] in

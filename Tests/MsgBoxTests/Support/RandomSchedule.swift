@@ -8,6 +8,10 @@ struct RandomSchedule {
   private var random: SeededRandom
   private var listeners: [(node: Node, handle: Handle, address: Address)] = []
   private let programs = Programs()
+  /// Whether `record` is wanted.
+  var isRecording = false
+  /// Every event of every node, one line each.
+  private(set) var record: [String] = []
 
   /// What the programs of the nodes remember.
   private final class Programs {
@@ -30,9 +34,20 @@ struct RandomSchedule {
       simulation.run(for: .milliseconds(UInt64(random.below(random.chance(100) ? 3000 : 120))))
     }
     finish()
+    if isRecording { keepRecord() }
     let violations = simulation.violations
     simulation.tearDown()
     return violations
+  }
+
+  private mutating func keepRecord() {
+    for node in simulation.nodes {
+      for event in node.log.events {
+        record.append(
+          "\(node.name) \(event.time.nanoseconds) \(event.kind) \(event.status) "
+            + "\(event.handle.rawValue) \(event.request.rawValue) \(event.bytes)")
+      }
+    }
   }
 
   // MARK: The network
@@ -193,7 +208,8 @@ struct RandomSchedule {
         _ = node.send(bytes, to: handle)
       } else {
         programs.contexts += 1
-        let timeout = random.chance(200) ? Interval.milliseconds(UInt64(random.below(900) + 1)) : nil
+        let timeout =
+          random.chance(200) ? Interval.milliseconds(UInt64(random.below(900) + 1)) : nil
         _ = node.get(bytes, from: handle, context: programs.contexts, timeout: timeout)
       }
     }

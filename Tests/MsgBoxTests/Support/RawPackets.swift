@@ -114,7 +114,9 @@ extension Stranger {
     with listener: Address, own: UInt64, in simulation: Simulation
   ) -> UInt64? {
     send(RawPacket.hello(own: own), to: listener)
-    simulation.run(within: .seconds(2)) { received.contains { $0.kind == .accept } }
+    simulation.run(within: .seconds(2)) {
+      received.contains { $0.kind == .accept && $0.session == own }
+    }
     guard let accept = received.last(where: { $0.kind == .accept && $0.session == own }),
       let session = accept.ownID
     else { return nil }

@@ -43,6 +43,9 @@ final class StreamSide {
   /// Nil once the program has closed it.
   private(set) var socket: SimulatedSocket?
   private(set) var hasFailed = false
+  /// Get what comes instead of an endpoint.
+  var onBytes: (([UInt8]) -> Void)?
+  var onEnd: ((StreamEnd) -> Void)?
 
   private var segments: [Segment] = []
   private var inFlight = 0
@@ -148,6 +151,10 @@ final class StreamSide {
   }
 
   private func take(_ bytes: [UInt8], from sender: StreamSide) {
+    if let onBytes {
+      sender.wasRead(bytes.count)
+      return onBytes(bytes)
+    }
     unread += bytes.count
     node.enter { [self] in
       unread -= bytes.count
@@ -158,6 +165,7 @@ final class StreamSide {
   }
 
   private func takeEnd(_ end: StreamEnd) {
+    if let onEnd { return onEnd(end) }
     node.enter { [self] in
       guard let socket else { return }
       node.endStream(end, on: socket.id)

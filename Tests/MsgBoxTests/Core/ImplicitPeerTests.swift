@@ -1,0 +1,192 @@
+import MsgBox
+import Testing
+
+@Suite("Peers that never say hello")
+struct ImplicitPeerTests {
+  private func start(_ options: ConnectionOptions = .init()) throws -> RawServer {
+    var options = options
+    options.implicitPeers = true
+    return try RawServer(options: options)
+  }
+
+  @Test(
+    "A first packet makes ready, before its message",
+    arguments: [RawPacket.Kind.oneWay, .request, .heartbeat])
+  func first(kind: RawPacket.Kind) throws {
+    let raw = try start()
+    switch kind {
+    case .oneWay: raw.send(RawPacket.oneWay(nil, "hi"))
+    case .request: raw.send(RawPacket.header(.request, replyID: 4) + Array("hi".utf8))
+    default: raw.send(RawPacket.heartbeat(nil))
+    }
+    let expected = [
+      RawPacket.Kind.oneWay: " message", .request: " request", .heartbeat: "",
+    ]
+    #expect(raw.server.log.string() == "listening connectionReady" + (expected[kind] ?? ""))
+    #expect(raw.server.peer(of: raw.server.log.events[1].handle) == raw.stranger.address)
+    finishAll(raw.simulation)
+  }
+
+  @Test("Without the option a bare packet is dropped and not answered")
+  func notAllowed() throws {
+    let raw = try RawServer()
+    raw.send(RawPacket.oneWay(nil, "hi"), RawPacket.heartbeat(nil), RawPacket.close(nil))
+    #expect(raw.answers.isEmpty)
+    #expect(raw.server.log.string() == "listening")
+    #expect(raw.server.counters.allDrops == 3)
+    finishAll(raw.simulation)
+  }
+
+  @Test("A close, an accept or a reply makes nobody")
+  func notNewcomers() throws {
+    let raw = try start()
+    raw.send(
+      RawPacket.close(nil), RawPacket.accept(0, own: 4),
+      RawPacket.header(.reply, replyID: 3) + [1])
+    #expect(raw.server.log.string() == "listening")
+    #expect(raw.server.census.connections == 0)
+    finishAll(raw.simulation)
+  }
+
+  @Test("Messages, requests and replies pass both ways with bare headers")
+  func bothWays() throws {
+    let raw = try start()
+    raw.server.onEvent = { node, event in
+      if event.kind == .request { #expect(node.answer("pong", to: event.request) == .ok) }
+    }
+    raw.send(RawPacket.header(.request, replyID: 9) + Array("ping".utf8))
+    #expect(
+      raw.stranger.received.map(\.bytes) == [
+        RawPacket.header(.reply, replyID: 9) + Array("pong".utf8)
+      ])
+    let handle = try #require(raw.server.log.last(.connectionReady)).handle
+    raw.stranger.forget()
+    #expect(raw.server.send("hey", to: handle) == .ok)
+    raw.simulation.run(for: .milliseconds(50))
+    #expect(raw.stranger.received.map(\.bytes) == [RawPacket.oneWay(nil, "hey")])
+    raw.stranger.forget()
+    #expect(raw.server.get("who", from: handle, context: 6) == .ok)
+    raw.simulation.run(for: .milliseconds(50))
+    let request = try #require(raw.stranger.received.first)
+    #expect(request.kind == .request && Array(request.bytes[8...]) == Array("who".utf8))
+    let replyID = try #require(request.replyID)
+    raw.send(RawPacket.header(.reply, replyID: replyID) + Array("me".utf8))
+    #expect(raw.server.log.last(.reply)?.text == "me")
+    #expect(raw.server.log.last(.reply)?.getContext == 6)
+    finishAll(raw.simulation)
+  }
+
+  @Test("After a close a message brings the peer back at once, as a new connection")
+  func back() throws {
+    let raw = try start()
+    raw.send(RawPacket.oneWay(nil, "1"))
+    raw.send(RawPacket.close(nil))
+    raw.send(RawPacket.oneWay(nil, "2"))
+    let cycle = "connectionReady message connectionClosed connectionReady message"
+    #expect(raw.server.log.string() == "listening " + cycle)
+    #expect(Set(raw.server.log.all(.connectionReady).map(\.handle)).count == 2)
+    #expect(raw.server.census.connections == 1)
+    finishAll(raw.simulation)
+  }
+
+  @Test(
+    "Within a second of the end a late heartbeat or close is ignored, after it a heartbeat counts")
+  func lateHeartbeat() throws {
+    let raw = try start()
+    raw.send(RawPacket.oneWay(nil, "1"))
+    raw.send(RawPacket.close(nil))
+    raw.send(RawPacket.heartbeat(nil), RawPacket.close(nil), RawPacket.heartbeat(nil))
+    #expect(raw.server.log.count(.connectionReady) == 1)
+    #expect(raw.server.census.connections == 0)
+    raw.simulation.run(for: .milliseconds(1100))
+    raw.send(RawPacket.heartbeat(nil))
+    #expect(raw.server.log.count(.connectionReady) == 2)
+    finishAll(raw.simulation)
+  }
+
+  /// The heartbeats that come in a minute in which the peer beats itself, if it is connected.
+  private func beats(_ raw: RawServer, isConnected: Bool) -> Int {
+    raw.stranger.forget()
+    for _ in 0..<60 {
+      if isConnected { raw.send(RawPacket.heartbeat(nil)) }
+      raw.simulation.run(for: .milliseconds(isConnected ? 950 : 1000))
+    }
+    return raw.answers.count { $0 == .heartbeat }
+  }
+
+  @Test(
+    "After any number of closes and returns within one rotation there is one beat, or none",
+    arguments: 0...5)
+  func ghosts(rounds: Int) throws {
+    let raw = try start()
+    raw.send(RawPacket.oneWay(nil, "first"))
+    for round in 0..<rounds {
+      raw.send(RawPacket.close(nil))
+      raw.send(RawPacket.oneWay(nil, "round \(round)"))
+    }
+    let cycles = raw.server.log.string(of: nil).split(separator: " ").dropFirst()
+    let golden = Array(
+      repeating: ["connectionReady", "message", "connectionClosed"], count: rounds)
+    #expect(cycles.map(String.init) == golden.flatMap { $0 } + ["connectionReady", "message"])
+    #expect(raw.server.census.connections == 1)
+    let alive = beats(raw, isConnected: true)
+    #expect(alive >= 6 && alive <= 13)
+    #expect(raw.server.log.count(.connectionReady) == rounds + 1)
+    raw.send(RawPacket.close(nil))
+    #expect(raw.server.census.connections == 0)
+    #expect(beats(raw, isConnected: false) == 0)
+    finishAll(raw.simulation)
+  }
+
+  @Test(
+    "The same rounds by disconnects of the server, for many peers in one rotation", arguments: 0...5
+  )
+  func serverRounds(rounds: Int) throws {
+    let raw = try start()
+    let others = (0..<20).map {
+      raw.simulation.addStranger(at: RawServer.strangerAddress(300 + $0))
+    }
+    for other in others { other.send(RawPacket.oneWay(nil, "first"), to: raw.address) }
+    raw.simulation.run(for: .milliseconds(20))
+    for _ in 0..<rounds {
+      for handle in raw.server.guarantees.openConnections {
+        #expect(raw.server.disconnect(handle) == .ok)
+      }
+      raw.simulation.run(for: .milliseconds(20))
+      for other in others { other.send(RawPacket.oneWay(nil, "again"), to: raw.address) }
+      raw.simulation.run(for: .milliseconds(20))
+    }
+    #expect(raw.server.census.connections == 20)
+    #expect(raw.server.log.count(.connectionReady) == 20 * (rounds + 1))
+    raw.simulation.run(for: .milliseconds(10_500))
+    for other in others { other.forget() }
+    raw.simulation.run(for: .seconds(10))
+    for other in others {
+      let beats = other.received.count { $0.kind == .heartbeat }
+      #expect(beats >= 1 && beats <= 3)
+    }
+    for handle in raw.server.guarantees.openConnections {
+      #expect(raw.server.disconnect(handle) == .ok)
+    }
+    raw.simulation.run(for: .seconds(1))
+    for other in others { other.forget() }
+    raw.simulation.run(for: .seconds(60))
+    #expect(others.allSatisfy { $0.received.isEmpty })
+    finishAll(raw.simulation)
+  }
+
+  @Test("An implicit peer does not disturb one with a session at the same address")
+  func mixed() throws {
+    let raw = try start()
+    let (session, handle) = try raw.join()
+    raw.send(RawPacket.oneWay(session, "with"))
+    #expect(raw.server.log.last(.message)?.handle == handle)
+    raw.send(RawPacket.oneWay(nil, "without"))
+    raw.send(RawPacket.oneWay(session, "with again"))
+    #expect(raw.server.log.last(.message)?.handle == handle)
+    #expect(raw.server.log.last(.message)?.text == "with again")
+    raw.send(RawPacket.close(session))
+    #expect(raw.server.log.last(.connectionClosed)?.handle == handle)
+    finishAll(raw.simulation)
+  }
+}

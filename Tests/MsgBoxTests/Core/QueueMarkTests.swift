@@ -1,0 +1,154 @@
+import MsgBox
+import Testing
+
+@Suite("Marks of the send queue")
+struct QueueMarkTests {
+  /// A way to queue one message.
+  enum Way: CaseIterable {
+    case send, get, answer
+  }
+
+  @Test(
+    "1000 messages are taken, one more would block, and writable follows", arguments: Way.allCases,
+    [Transport.tcp, .udp])
+  func messages(way: Way, transport: Transport) throws {
+    let pair = try Pair(transport)
+    var requests: [Handle] = []
+    if way == .answer {
+      for batch in 0..<3 {
+        for index in 0..<500 {
+          let context = UInt(batch * 500 + index)
+          #expect(pair.client.get([], from: pair.up, context: context) == .ok)
+        }
+        pair.run(for: .milliseconds(50))
+      }
+      requests = pair.server.log.all(.request).map(\.request)
+      try #require(requests.count == 1500)
+    }
+    func queue(_ index: Int) -> Status {
+      switch way {
+      case .send: pair.server.send([1], to: pair.down)
+      case .get: pair.server.get([1], from: pair.down, context: UInt(index + 5000))
+      case .answer: pair.server.answer([1], to: requests[index])
+      }
+    }
+    for index in 0..<1000 {
+      let status = queue(index)
+      if status != .ok { Issue.record("number \(index) gives \(status)") }
+    }
+    #expect(queue(1000) == .wouldBlock)
+    #expect(queue(1000) == .wouldBlock)
+    #expect(pair.server.counters(of: pair.down)?.queuedMessages == 1000)
+    #expect(pair.server.log.count(.writable) == 0)
+    _ = try #require(pair.server.wait(for: .writable, within: .seconds(5)))
+    #expect(queue(1000) == .ok)
+    pair.run(for: .seconds(1))
+    #expect(pair.server.log.count(.writable) == 1)
+    #expect(pair.server.counters(of: pair.down)?.queuedMessages == 0)
+    switch way {
+    case .send: #expect(pair.client.log.count(.message) == 1001)
+    case .get: #expect(pair.client.log.count(.request) == 1001)
+    case .answer: #expect(pair.client.log.count(.reply) == 1001)
+    }
+    pair.finish()
+  }
+
+  @Test("The mark of bytes lets one message overshoot", arguments: [Transport.tcp, .udp])
+  func bytes(transport: Transport) throws {
+    var options = ConnectionOptions()
+    options.sendMarkBytes = 2000
+    let pair = try Pair(transport, clientOptions: options)
+    let big = [UInt8](repeating: 1, count: 1100)
+    #expect(pair.client.send(big, to: pair.up) == .ok)
+    #expect(pair.client.send(big, to: pair.up) == .ok)
+    #expect(pair.client.send([], to: pair.up) == .wouldBlock)
+    _ = try #require(pair.client.wait(for: .writable, within: .seconds(5)))
+    #expect(pair.client.send([], to: pair.up) == .ok)
+    pair.run(for: .seconds(1))
+    #expect(pair.server.log.all(.message).map(\.bytes.count) == [1100, 1100, 0])
+    pair.finish()
+  }
+
+  @Test("Nobody who was not refused is told to be writable", arguments: [Transport.tcp, .udp])
+  func quiet(transport: Transport) throws {
+    let pair = try Pair(transport)
+    for _ in 0..<1000 { #expect(pair.client.send([1], to: pair.up) == .ok) }
+    pair.run(for: .seconds(5))
+    #expect(pair.client.log.count(.writable) == 0)
+    #expect(pair.server.log.count(.message) == 1000)
+    pair.finish()
+  }
+
+  @Test("The marks hold before the setup too", arguments: [Transport.tcp, .udp])
+  func beforeSetup(transport: Transport) throws {
+    let simulation = Simulation(seed: 2)
+    let server = simulation.addNode("server")
+    let listener = server.listen(transport)
+    _ = try #require(server.wait(for: .listening))
+    let client = simulation.addNode("client")
+    var options = ConnectionOptions()
+    options.sendMarkMessages = 10
+    let handle = client.connect(transport, to: server.address(of: listener), options: options)
+    for _ in 0..<10 { #expect(client.send([1], to: handle) == .ok) }
+    #expect(client.send([1], to: handle) == .wouldBlock)
+    _ = try #require(client.wait(for: .writable))
+    #expect(client.log.string() == "connectionSetup writable")
+    #expect(server.wait(for: .message, count: 10) != nil)
+    finishAll(simulation)
+  }
+
+  @Test("On UDP a message that does not fit its datagram is too big, and nothing is sent")
+  func sizes() throws {
+    let pair = try Pair(.udp)
+    let bytes = { [UInt8](repeating: 3, count: $0) }
+    for size in [0, 1, 1183, 1184] {
+      #expect(pair.client.send(bytes(size), to: pair.up) == .ok)
+    }
+    #expect(pair.client.send(bytes(1185), to: pair.up) == .tooBig)
+    for size in [0, 1, 1179, 1180] {
+      #expect(pair.client.get(bytes(size), from: pair.up, context: UInt(size)) == .ok)
+    }
+    #expect(pair.client.get(bytes(1181), from: pair.up, context: 9999) == .tooBig)
+    _ = try #require(pair.server.wait(for: .request, count: 4))
+    #expect(pair.server.log.all(.message).map(\.bytes.count) == [0, 1, 1183, 1184])
+    #expect(pair.server.log.all(.request).map(\.bytes.count) == [0, 1, 1179, 1180])
+    let request = try #require(pair.server.log.last(.request)).request
+    #expect(pair.server.answer(bytes(1181), to: request) == .tooBig)
+    #expect(pair.server.answer(bytes(1180), to: request) == .ok)
+    #expect(pair.client.wait(for: .reply)?.bytes.count == 1180)
+    pair.finish()
+  }
+
+  @Test(
+    "A message above the largest that the peer accepts is refused at the send",
+    arguments: [Transport.tcp, .udp])
+  func peersLargest(transport: Transport) throws {
+    var options = ConnectionOptions()
+    options.maxMessageBytes = 100
+    let pair = try Pair(transport, serverOptions: options)
+    #expect(pair.client.send([UInt8](repeating: 1, count: 101), to: pair.up) == .tooBig)
+    #expect(pair.client.send([UInt8](repeating: 1, count: 100), to: pair.up) == .ok)
+    #expect(pair.server.wait(for: .message)?.bytes.count == 100)
+    #expect(pair.server.send([UInt8](repeating: 1, count: 101), to: pair.down) == .ok)
+    pair.finish()
+  }
+
+  @Test("Small messages of one turn share datagrams, and none is above 1200 bytes")
+  func packing() throws {
+    let pair = try Pair(.udp)
+    var datagrams = 0
+    pair.simulation.onDatagram = { datagram in
+      #expect(datagram.bytes.count <= 1200)
+      if datagram.from.ip == pair.client.ip { datagrams += 1 }
+      return true
+    }
+    for index in 0..<1000 {
+      #expect(
+        pair.client.send([UInt8](repeating: UInt8(index & 255), count: 64), to: pair.up) == .ok)
+    }
+    _ = try #require(pair.server.wait(for: .message, count: 1000))
+    #expect(datagrams <= 63)
+    #expect(pair.server.log.all(.message).map(\.bytes.first) == (0..<1000).map { UInt8($0 & 255) })
+    pair.finish()
+  }
+}
