@@ -54,8 +54,8 @@ export C_COMPILER = $(CC)
 export CXX_COMPILER = $(CXX)
 export SWIFT SWIFTC BUILD SCRATCH COVERAGE_FLOOR
 
-.PHONY: all lib lib-swift examples c-examples install uninstall test test-install test-examples demo lint coverage \
-  sanitize docs clean help tools
+.PHONY: all lib lib-swift examples c-examples install uninstall test test-install test-examples \
+  demo lint coverage sanitize docs clean help tools
 .DELETE_ON_ERROR:
 
 all: lib
@@ -113,7 +113,7 @@ test-examples: examples
 lint: | tools
 	$(SWIFT) format lint --strict --parallel --recursive \
 	  $(wildcard Sources Tests examples Package.swift)
-	if command -v shellcheck >/dev/null; then shellcheck -x scripts/* .ci/run; fi
+	if command -v shellcheck >/dev/null; then shellcheck -x $(filter-out %.map,$(wildcard scripts/*)) .ci/run; fi
 
 ## coverage: line coverage of Wire and Core by the Swift tests; fails below COVERAGE_FLOOR
 coverage: | tools

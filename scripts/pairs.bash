@@ -1,6 +1,8 @@
 # Runs a server and a client of the examples against each other. To be sourced after steps.bash.
 # shellcheck shell=bash
 
+: "${logs:?source scripts/steps.bash first}"
+
 # The first words of what each side of an echo pair prints.
 server_cycle='^listening connectionready ((message|request) ){4}connectionclosed listeningended $'
 client_cycle='^connectionsetup ((message|reply) ){4}connectionclosed $'
