@@ -67,7 +67,7 @@ public final class MessageBox {
     timeout: Duration? = nil, _ handler: (Event) -> Void
   ) throws(MessageError) -> Int {
     let result = loop.turn(timeout: timeout.map { Interval($0) }) { event, bytes in
-      handler(Event(event, bytes))
+      handler(Event(event, bytes, isOfListener: loop.endpoint.isListener(event.handle)))
     }
     switch result {
     case .success(let count): return count
