@@ -1,14 +1,21 @@
 import CMsgBox
 
 extension EventOf where Payload: ~Escapable {
-  /// The public view of an event of the core, whose bytes are `payload`.
+  /// The public view of an event of the core, whose bytes are `payload`. An `error` is one of a
+  /// listener or of a connection; `isOfListener` is asked for no other event.
   @_lifetime(copy payload)
-  package init(_ event: CoreEvent, _ payload: Payload) {
+  package init(
+    _ event: CoreEvent, _ payload: Payload, isOfListener: @autoclosure () -> Bool
+  ) {
     let connection = Connection(event.handle)
     switch event.kind {
     case .message: self = .message(connection, payload)
     case .request: self = .request(Request(event.request, of: connection), payload)
     case .reply: self = .reply(connection, payload, context: event.getContext)
+    case .error:
+      let error = MessageError(status: event.status, systemError: event.systemError)
+      let listener = Listener(event.handle)
+      self = .error(isOfListener() ? .listener(listener) : .connection(connection), error)
     default: self.init(bare: event)
     }
   }
@@ -31,7 +38,7 @@ extension EventOf where Payload: ~Escapable {
     case .connectionClosed: self = .connectionClosed(connection, error)
     case .connectionLost: self = .connectionLost(connection, error, next: next)
     case .writable: self = .writable(connection)
-    case .error, .message, .request, .reply: self = .error(Source(event), error)
+    case .error, .message, .request, .reply: self = .error(.connection(connection), error)
     }
   }
 }
@@ -61,9 +68,3 @@ extension EventOf where Payload: ~Escapable {
     }
   }
 #endif
-
-extension Source {
-  fileprivate init(_ event: CoreEvent) {
-    self = .listener(Listener(event.handle))
-  }
-}

@@ -1,9 +1,9 @@
 /// What happened, with everything that belongs to it.
 ///
-/// Each `connect` is followed by `connectionSetup` or `connectionSetupError`, each `listen` by `listening` or
-/// `listeningError`, each `listening` by `listeningEnded`, each `connectionSetup` and `connectionReady` by
-/// `connectionClosed` or `connectionLost` and nothing after it, each `get` by `reply` or `replyMissing`, which come
-/// before the end of their connection.
+/// Each `connect` is followed by `connectionSetup` or `connectionSetupError`, each `listen` by
+/// `listening` or `listeningError`, each `listening` by `listeningEnded`, each `connectionSetup`
+/// and `connectionReady` by `connectionClosed` or `connectionLost` and nothing after it, each `get`
+/// by `reply` or `replyMissing`, which come before the end of their connection.
 public enum EventOf<Payload: ~Escapable>: ~Escapable {
   /// The listener accepts from here on.
   case listening(Listener)

@@ -4,8 +4,8 @@ extension MessageBox {
   /// Starts to listen; the outcome is always an event, `listening` or `listeningError`.
   ///
   /// - Parameters:
-  ///   - address: ASCII of `(tcp|udp)://(ip|*|[ipv6]|host name):port`. `*` is every address of both families; port 0
-  ///     lets the system choose, `localPort` tells.
+  ///   - address: ASCII of `(tcp|udp)://(ip|*|[ipv6]|host name):port`. `*` is every address of both
+  ///     families; port 0 lets the system choose, `localPort` tells.
   ///   - options: Of the listener and its connections.
   /// - Throws: `ended`; `limit` when there is no name left for a listener.
   @discardableResult
@@ -16,7 +16,8 @@ extension MessageBox {
     return Listener(try listen(address, options.core, words))
   }
 
-  /// Starts to connect; the outcome is always an event, `connectionSetup` or `connectionSetupError`.
+  /// Starts to connect; the outcome is always an event, `connectionSetup` or
+  /// `connectionSetupError`.
   ///
   /// Messages and gets may be queued at once, within the marks.
   ///
@@ -56,9 +57,11 @@ extension MessageBox {
 
   /// Queues one message of 0 or more bytes; it leaves at the end of the turn, or before.
   ///
-  /// Over UDP a message may be lost or arrive out of order; over TCP it arrives unless the connection ends.
+  /// Over UDP a message may be lost or arrive out of order; over TCP it arrives unless the
+  /// connection ends.
   ///
-  /// - Throws: `wouldBlock` (nothing was queued; `writable` follows), `tooBig`, `ended`, `badHandle`.
+  /// - Throws: `wouldBlock` (nothing was queued; `writable` follows), `tooBig`, `ended`,
+  ///   `badHandle`.
   public func send(_ message: Span<UInt8>, to connection: Connection) throws(MessageError) {
     try check(loop.endpoint.send(message, to: connection.handle, at: loop.now))
   }
@@ -83,8 +86,8 @@ extension MessageBox {
 
   /// Answers a request, once: in its handler or later, in any order.
   ///
-  /// - Throws: What `send` throws; `badHandle` if it was answered, or its connection has ended. After `wouldBlock` or
-  ///   `tooBig` the request is still open.
+  /// - Throws: What `send` throws; `badHandle` if it was answered, or its connection has ended.
+  ///   After `wouldBlock` or `tooBig` the request is still open.
   public func answer(_ message: Span<UInt8>, to request: Request) throws(MessageError) {
     try check(loop.endpoint.answer(message, to: request.handle, at: loop.now))
   }
@@ -93,15 +96,16 @@ extension MessageBox {
 
   /// Ends a connection: what was queued is sent, then a close.
   ///
-  /// Its end follows as an event, `connectionClosed`, or `connectionSetupError` with `cancelled` if it had no outcome.
+  /// Its end follows as an event, `connectionClosed`, or `connectionSetupError` with `cancelled` if
+  /// it had no outcome.
   ///
   /// - Throws: `ended`, `badHandle`.
   public func disconnect(_ connection: Connection) throws(MessageError) {
     try check(loop.endpoint.disconnect(connection.handle, at: loop.now))
   }
 
-  /// Ends a listener: `connectionClosed` for each of its connections, then `listeningEnded`; or `listeningError` with
-  /// `cancelled` if it had no outcome.
+  /// Ends a listener: `connectionClosed` for each of its connections, then `listeningEnded`; or
+  /// `listeningError` with `cancelled` if it had no outcome.
   ///
   /// - Throws: `ended`, `badHandle`.
   public func unlisten(_ listener: Listener) throws(MessageError) {

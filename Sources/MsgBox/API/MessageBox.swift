@@ -2,8 +2,8 @@ import CMsgBox
 
 /// A box: the sockets, connections and timers of one thread, driven by one loop.
 ///
-/// **Thread:** everything but a `Waker` belongs to the thread that made the box. Handlers are called only from inside
-/// `run`, and every call is legal inside them but `run` itself.
+/// **Thread:** everything but a `Waker` belongs to the thread that made the box. Handlers are
+/// called only from inside `run`, and every call is legal inside them but `run` itself.
 ///
 /// ```
 /// let box = try MessageBox()
@@ -25,7 +25,8 @@ public final class MessageBox {
 
   /// Makes a box of the calling thread.
   ///
-  /// - Throws: `noDescriptors`, `noMemory`, `system`; `limit` after 16 777 215 boxes in one process.
+  /// - Throws: `noDescriptors`, `noMemory`, `system`; `limit` after 16 777 215 boxes in one
+  ///   process.
   public init() throws(MessageError) {
     let number = cmsgbox_next_box()
     guard number != 0 else { throw MessageError(.limit) }
@@ -43,7 +44,8 @@ public final class MessageBox {
     loop.shutDown()
   }
 
-  /// Ends the box: closes are sent, everything in it ends, no event follows. In a handler it takes effect after it.
+  /// Ends the box: closes are sent, everything in it ends, no event follows. In a handler it takes
+  /// effect after it.
   public func close() {
     guard !isClosed else { return }
     isClosed = true
@@ -65,7 +67,7 @@ public final class MessageBox {
     timeout: Duration? = nil, _ handler: (Event) -> Void
   ) throws(MessageError) -> Int {
     let result = loop.turn(timeout: timeout.map { Interval($0) }) { event, bytes in
-      handler(Event(event, bytes))
+      handler(Event(event, bytes, isOfListener: loop.endpoint.isListener(event.handle)))
     }
     switch result {
     case .success(let count): return count
@@ -78,12 +80,14 @@ public final class MessageBox {
     if !isClosed { loop.flush() }
   }
 
-  /// One descriptor that is readable, level-triggered, whenever there is something to receive; only poll it.
+  /// One descriptor that is readable, level-triggered, whenever there is something to receive; only
+  /// poll it.
   ///
   /// With `nextDeadline` and `run(timeout: .zero)` a box lives inside any event loop.
   public var descriptor: Int32 { loop.descriptor }
 
-  /// The time after which `run(timeout: .zero)` is due although the descriptor is silent; nil for never.
+  /// The time after which `run(timeout: .zero)` is due although the descriptor is silent; nil for
+  /// never.
   public var nextDeadline: Duration? {
     let milliseconds = isClosed ? -1 : loop.deadlineMilliseconds
     return milliseconds < 0 ? nil : .milliseconds(milliseconds)
@@ -118,7 +122,8 @@ public final class MessageBox {
     case debug = 4
   }
 
-  /// Sets who gets the log up to `level`: lines of UTF-8 without their ends; nil ends it. Nothing is logged by default.
+  /// Sets who gets the log up to `level`: lines of UTF-8 without their ends; nil ends it. Nothing
+  /// is logged by default.
   public func setLog(upTo level: LogLevel, _ handler: ((LogLevel, Span<UInt8>) -> Void)?) {
     loop.logLevel = MsgBox.LogLevel(rawValue: level.rawValue) ?? .warning
     guard let handler else {

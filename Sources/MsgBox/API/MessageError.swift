@@ -27,7 +27,8 @@ extension MessageError {
       self.status = status
     }
 
-    /// The number of the code in `msgbox.h`: negative for failures, positive for ends that are none.
+    /// The number of the code in `msgbox.h`: negative for failures, positive for ends that are
+    /// none.
     public var number: Int32 { status.rawValue }
 
     /// Whether this is a failure, and not an end that somebody wanted.

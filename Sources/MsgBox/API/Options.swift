@@ -46,13 +46,15 @@ public struct Options: Equatable, Sendable {
     set { core.getTimeout = Interval(newValue) }
   }
 
-  /// A client that failed or was lost tries again after this, with jitter; zero, the default, is never.
+  /// A client that failed or was lost tries again after this, with jitter; zero, the default, is
+  /// never.
   public var reconnectWait: Duration {
     get { core.reconnectWait.duration }
     set { core.reconnectWait = Interval(newValue) }
   }
 
-  /// Largest message accepted from the peer, in bytes; 0, the default, is the most: 1184 on UDP, 16 777 216 on TCP.
+  /// Largest message accepted from the peer, in bytes; 0, the default, is the most: 1184 on UDP, 16
+  /// 777 216 on TCP.
   public var maxMessageBytes: Int {
     get { Int(core.maxMessageBytes) }
     set { core.maxMessageBytes = UInt32(clamping: newValue) }
@@ -82,7 +84,8 @@ public struct Options: Equatable, Sendable {
     set { core.implicitPeers = newValue }
   }
 
-  /// Asked of the kernel for UDP sockets, each way, in bytes; 4 194 304, 1...2^30. It may give less.
+  /// Asked of the kernel for UDP sockets, each way, in bytes; 4 194 304, 1...2^30. It may give
+  /// less.
   public var socketBufferBytes: Int {
     get { Int(core.socketBufferBytes) }
     set { core.socketBufferBytes = UInt32(clamping: newValue) }

@@ -28,8 +28,9 @@ func withAddress<Result>(
 }
 
 extension Options {
-  /// What a caller's options say; 0 is the default of each, and NULL of all. Only the bytes that the caller's version
-  /// of the structure has are read. Sizes and flags that cannot be give options that are out of range.
+  /// What a caller's options say; 0 is the default of each, and NULL of all. Only the bytes that
+  /// the caller's version of the structure has are read. Sizes and flags that cannot be give
+  /// options that are out of range.
   init(_ given: UnsafePointer<msg_Options>?) {
     self.init()
     guard let given = unsafe UnsafeRawPointer(given) else { return }

@@ -1,7 +1,8 @@
 import CMsgBox
 
 extension MessageBox {
-  /// Runs one turn and hands its events to the C callbacks; `timeout` is in milliseconds, negative is without limit.
+  /// Runs one turn and hands its events to the C callbacks; `timeout` is in milliseconds, negative
+  /// is without limit.
   func runForC(_ timeout: Int32) -> Int32 {
     let limit = timeout < 0 ? nil : Interval.milliseconds(UInt64(timeout))
     switch loop.turn(timeout: limit, deliver: { self.deliver($0, $1) }) {

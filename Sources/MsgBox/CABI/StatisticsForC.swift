@@ -21,7 +21,8 @@ public func msg_box_drops(_ box: msg_Box, _ reason: UInt32) -> UInt64 {
   return box.statistics.counters.dropped(reason)
 }
 
-/// Copies a structure that begins with its size to a caller whose version of it may be shorter or longer.
+/// Copies a structure that begins with its size to a caller whose version of it may be shorter or
+/// longer.
 ///
 /// - Throws: `invalidArgument` for NULL, and a size that does not hold even itself.
 func fill<Structure>(

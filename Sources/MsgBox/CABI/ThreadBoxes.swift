@@ -74,7 +74,8 @@ final class ThreadBoxes {
 
 /// The box that a handle of any kind names.
 ///
-/// - Throws: `wrongThread` if it is alive, but another thread's; `badHandle` if it has ended or never was.
+/// - Throws: `wrongThread` if it is alive, but another thread's; `badHandle` if it has ended or
+///   never was.
 func findBox(_ id: UInt64) throws(MessageError) -> MessageBox {
   let number = Handle(rawValue: id).box
   if let box = ThreadBoxes.current?.find(number) { return box }

@@ -1,5 +1,6 @@
 extension Address {
-  /// The address as people and `LocatorParser` read it, such as `udp://[::1]:2345`; at most 64 bytes of ASCII.
+  /// The address as people and `LocatorParser` read it, such as `udp://[::1]:2345`; at most 64
+  /// bytes of ASCII.
   ///
   /// IPv6 is spelled after RFC 5952; IPv4 without its mapping; the unspecified address is `*`.
   package func text(_ transport: Transport) -> [UInt8] {
@@ -35,7 +36,8 @@ extension Address {
     }
   }
 
-  /// RFC 5952 4: no leading zeros, lower case, `::` for the longest run of two or more zero groups, the first of equals.
+  /// RFC 5952 4: no leading zeros, lower case, `::` for the longest run of two or more zero groups,
+  /// the first of equals.
   private func appendIPv6(to text: inout [UInt8]) {
     let zeros = longestZeroRun()
     var place = 0

@@ -164,6 +164,11 @@ extension Endpoint {
     slot(handle).map { connections[$0].userWords }
   }
 
+  /// Whether the handle names a listener that has not ended.
+  package func isListener(_ handle: Handle) -> Bool {
+    slot(handle).map { connections[$0].role == .listener } ?? false
+  }
+
   /// Replaces the context; false for a bad handle.
   package mutating func setContext(_ context: UInt, of handle: Handle) -> Bool {
     guard let slot = slot(handle) else { return false }

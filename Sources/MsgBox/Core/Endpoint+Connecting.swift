@@ -22,7 +22,7 @@ extension Endpoint {
       armConnecting(slot, at: now)
       actions.append(.resolve(handle(slot), name: name, port: locator.port))
     case .ip(let ip):
-      state.candidates.append(Address(ip: ip, port: locator.port))
+      state.candidates.append(Address(ip: ip, port: locator.port, scope: locator.scope))
       tryNextCandidate(slot, at: now)
     case .any:
       end(slot, .connectionSetupError, .badAddress, at: now)

@@ -3,8 +3,8 @@ package enum LocatorParser {
   /// Longest text that can be an address: scheme, 253 bytes of host name, colon and port.
   package static let longestText = 6 + 253 + 1 + 5
 
-  /// The address that `text` spells; nil for anything else: no blanks, no upper-case scheme, no service names, no
-  /// leftovers. The port is 1 to 5 decimal digits, 0...65535.
+  /// The address that `text` spells; nil for anything else: no blanks, no upper-case scheme, no
+  /// service names, no leftovers. The port is 1 to 5 decimal digits, 0...65535.
   package static func parse(_ text: Span<UInt8>) -> Locator? {
     guard text.count <= longestText, text.count > 6,
       let transport = transport(text.extracting(0..<6))
@@ -45,8 +45,8 @@ package enum LocatorParser {
 
   // MARK: IPv4
 
-  /// Four decimal numbers 0...255 without leading zeros: what `inet_aton` takes beyond that (octal, hexadecimal,
-  /// fewer parts) means different things to different programs.
+  /// Four decimal numbers 0...255 without leading zeros: what `inet_aton` takes beyond that (octal,
+  /// hexadecimal, fewer parts) means different things to different programs.
   package static func ipv4(_ text: Span<UInt8>) -> UInt32? {
     guard text.count >= 7, text.count <= 15 else { return nil }
     var bits: UInt32 = 0
@@ -77,8 +77,8 @@ package enum LocatorParser {
     return (ip, scope)
   }
 
-  /// The text forms of RFC 4291 2.2: eight groups of 1 to 4 hexadecimal digits, one `::` for one or more zero groups,
-  /// and an IPv4 address in place of the last two groups.
+  /// The text forms of RFC 4291 2.2: eight groups of 1 to 4 hexadecimal digits, one `::` for one or
+  /// more zero groups, and an IPv4 address in place of the last two groups.
   package static func ipv6(_ text: Span<UInt8>) -> IPAddress? {
     guard text.count >= 2, text.count <= 45 else { return nil }
     var groups = IPv6Groups()
@@ -141,8 +141,8 @@ package enum LocatorParser {
 
   // MARK: Host names
 
-  /// Labels of 1 to 63 letters, digits, `-` and `_`, no `-` at either end; a final dot is allowed. The last label is
-  /// no number: that would be an IPv4 address to `inet_aton`, and was none here.
+  /// Labels of 1 to 63 letters, digits, `-` and `_`, no `-` at either end; a final dot is allowed.
+  /// The last label is no number: that would be an IPv4 address to `inet_aton`, and was none here.
   private static func isHostName(_ text: Span<UInt8>) -> Bool {
     guard !text.isEmpty, text.count <= 253 else { return false }
     let count = text[text.count - 1] == UInt8(ascii: ".") ? text.count - 1 : text.count

@@ -7,9 +7,10 @@
   /// let reply = try await connection.get(Array("how are you?".utf8), timeout: .seconds(2))
   /// ```
   ///
-  /// What a call awaits comes back from that call and is no event: the outcomes of `listen`, `connect` and `get`.
-  /// Everything else is in `events`. A task that is cancelled gets the error `cancelled`, and what it began is ended.
-  /// The box ends with `close`, or when nothing refers to it or one of its `AsyncConnection`s.
+  /// What a call awaits comes back from that call and is no event: the outcomes of `listen`,
+  /// `connect` and `get`. Everything else is in `events`. A task that is cancelled gets the error
+  /// `cancelled`, and what it began is ended. The box ends with `close`, or when nothing refers to
+  /// it or one of its `AsyncConnection`s.
   ///
   /// **Thread:** any.
   public final class AsyncMessageBox: Sendable {
@@ -26,14 +27,16 @@
       driver.stop()
     }
 
-    /// What happens, in order; ends when the box has ended. Each event is given once, to whoever awaits first.
+    /// What happens, in order; ends when the box has ended. Each event is given once, to whoever
+    /// awaits first.
     public var events: AsyncEvents { AsyncEvents(backlog: driver.backlog) }
 
-    /// Messages and requests that were dropped because nobody took the events: more than 65 536 of them waited, or
-    /// more than 16 MiB. No other event is ever dropped.
+    /// Messages and requests that were dropped because nobody took the events: more than 65 536 of
+    /// them waited, or more than 16 MiB. No other event is ever dropped.
     public var droppedEvents: UInt64 { driver.backlog.dropped }
 
-    /// Ends the box: closes are sent, what is awaited fails with `ended`. Returns when its thread is through with it.
+    /// Ends the box: closes are sent, what is awaited fails with `ended`. Returns when its thread
+    /// is through with it.
     public func close() async {
       driver.stop()
       await driver.ended()
@@ -77,9 +80,11 @@
       }
     }
 
-    /// Asks and waits for the reply; see `MessageBox.get`. Waits to ask while the connection's queue is at its mark.
+    /// Asks and waits for the reply; see `MessageBox.get`. Waits to ask while the connection's
+    /// queue is at its mark.
     ///
-    /// - Throws: `timedOut`, `connectionEnded`, `tooBig`, `busy`, `ended`, `badHandle`, `cancelled`.
+    /// - Throws: `timedOut`, `connectionEnded`, `tooBig`, `busy`, `ended`, `badHandle`,
+    ///   `cancelled`.
     public func get(
       _ message: [UInt8], from connection: Connection, timeout: Duration? = nil
     ) async throws(MessageError) -> [UInt8] {
@@ -90,7 +95,8 @@
       }
     }
 
-    /// Answers a request; see `MessageBox.answer`. Waits while the connection's queue is at its mark.
+    /// Answers a request; see `MessageBox.answer`. Waits while the connection's queue is at its
+    /// mark.
     ///
     /// - Throws: `tooBig`, `ended`, `badHandle`, `cancelled`.
     public func answer(_ message: [UInt8], to request: Request) async throws(MessageError) {
@@ -115,7 +121,8 @@
       try await withBox { box throws(MessageError) in try box.unlisten(listener) }
     }
 
-    /// Runs `body` on the thread of the box, with the box: for addresses, ports, statistics and the log.
+    /// Runs `body` on the thread of the box, with the box: for addresses, ports, statistics and the
+    /// log.
     ///
     /// - Throws: What `body` throws, or `ended`.
     public func withBox<Value: Sendable>(

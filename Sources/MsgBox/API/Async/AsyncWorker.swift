@@ -47,7 +47,8 @@
       gets[call.number] = call
     }
 
-    /// Begins a call that needs room in a queue, or parks it until there is: behind others, so that they stay in order.
+    /// Begins a call that needs room in a queue, or parks it until there is: behind others, so that
+    /// they stay in order.
     func begin<Value>(
       _ call: AsyncCall<Value>, on connection: Connection,
       _ body: @escaping () throws(MessageError) -> Void
@@ -66,7 +67,8 @@
       parked[connection, default: []].append(call)
     }
 
-    /// The task of a call was cancelled: what it began is ended, and it is told so, unless it has its outcome.
+    /// The task of a call was cancelled: what it began is ended, and it is told so, unless it has
+    /// its outcome.
     func cancel(_ number: UInt) {
       if let call = gets.removeValue(forKey: number) {
         call.fail(MessageError(.cancelled))

@@ -26,8 +26,8 @@
     }
   }
 
-  /// The events that nobody has taken yet. Messages and requests are bounded, in number and in bytes, because peers
-  /// make them; all others follow from what the program has begun.
+  /// The events that nobody has taken yet. Messages and requests are bounded, in number and in
+  /// bytes, because peers make them; all others follow from what the program has begun.
   final class EventBacklog: Sendable {
     static let maxMessages = 65_536
     static let maxBytes = 16 << 20
@@ -86,7 +86,8 @@
     private func take(_ taker: Taker, _ number: UInt64) {
       let (event, mustWait) = state.withLock { state -> (OwnedEvent?, Bool) in
         if let event = state.removeFirst() { return (event, false) }
-        // A cancellation that comes later finds the taker in the list; one that came earlier is seen here.
+        // A cancellation that comes later finds the taker in the list; one that came earlier is
+        // seen here.
         if state.hasFinished || Task.isCancelled { return (nil, false) }
         state.takers.append((number, taker))
         return (nil, true)
