@@ -189,7 +189,9 @@ extension Endpoint {
     var replyID = traffic.lastReplyID
     for _ in 0..<Int(UInt16.max) {
       replyID = replyID == .max ? 1 : replyID + 1
-      if traffic.getsByReplyID[replyID] == nil, !traffic.quarantined.contains(replyID) { return replyID }
+      if traffic.getsByReplyID[replyID] == nil, !traffic.quarantined.contains(replyID) {
+        return replyID
+      }
     }
     return nil
   }
@@ -281,6 +283,8 @@ extension Endpoint {
 
   mutating func removeAllRequests(_ slot: Int) {
     guard let traffic = connections[slot].traffic else { return }
-    while traffic.firstRequest != ConnectionRecord.noSlot { removeRequest(Int(traffic.firstRequest)) }
+    while traffic.firstRequest != ConnectionRecord.noSlot {
+      removeRequest(Int(traffic.firstRequest))
+    }
   }
 }
