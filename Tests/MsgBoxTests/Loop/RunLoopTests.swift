@@ -219,6 +219,28 @@ import Testing
     #expect(server.seen.count { $0.bytes.count == 1000 } < 150)
   }
 
+  @Test("More sockets than one poll tells of are all served", arguments: [Transport.udp, .tcp])
+  func manySockets(transport: Transport) throws {
+    let count = 300
+    let (server, client) = (try TestLoop(), try TestLoop())
+    let (_, port) = try server.listening(transport, loopback)
+    let locator = Locator(transport: transport, host: loopback, port: port)
+    let connections = (0..<count).map { _ in client.connect(locator) }
+    try run([client, server]) { client.count(.connectionSetup) == count }
+    for (index, connection) in connections.enumerated() {
+      let message = [UInt8(truncatingIfNeeded: index), UInt8(truncatingIfNeeded: index >> 8)]
+      #expect(client.send(message, to: connection) == .ok)
+    }
+    client.loop.flush()
+    try run([client, server]) { server.count(.message) == count }
+    let numbers = server.seen.filter { $0.kind == .message }.map {
+      Int($0.bytes[0]) | Int($0.bytes[1]) << 8
+    }
+    #expect(numbers.sorted() == Array(0..<count))
+    for connection in connections { #expect(client.disconnect(connection) == .ok) }
+    try run([client, server]) { server.count(.connectionClosed) == count }
+  }
+
   @Test("The log gets lines of its level and above")
   func log() throws {
     let test = try TestLoop()
