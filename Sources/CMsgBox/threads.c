@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 // ---- Threads
 
@@ -61,22 +60,29 @@ int32_t cmsgbox_box_is_registered(uint32_t number) {
   return number < boxes && (atomic_load(&registered[number / 64]) >> number % 64 & 1);
 }
 
-// ---- The end of the process
+// ---- The process
 
 static void (*at_exit)(void);
-static pid_t at_exit_process;
 static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
 
-static void run_at_exit(void) {
-  if (getpid() == at_exit_process) at_exit();
-}
+static void run_at_exit(void) { at_exit(); }
 
-static void register_at_exit(void) {
-  at_exit_process = getpid();
-  atexit(run_at_exit);
-}
+static void register_at_exit(void) { atexit(run_at_exit); }
 
 void cmsgbox_at_exit(void (*body)(void)) {
   at_exit = body;
   pthread_once(&at_exit_once, register_at_exit);
+}
+
+static uint32_t forks;
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
+
+// Called in the child, which has one thread.
+static void count_fork(void) { forks++; }
+
+static void register_count_fork(void) { pthread_atfork(NULL, NULL, count_fork); }
+
+uint32_t cmsgbox_forks(void) {
+  pthread_once(&forks_once, register_count_fork);
+  return forks;
 }

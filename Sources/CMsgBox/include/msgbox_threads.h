@@ -8,9 +8,13 @@
 // Returns 0 or an errno.
 int32_t cmsgbox_thread_start(void (*body)(void *), void *argument);
 
-// Runs body() when the process ends by exit() or by the return of main(), on the thread that ends it; not in a process
-// that was forked from this one, whose sockets are not its own. Always to be called with the same body. Any thread.
+// Runs body() when the process ends by exit() or by the return of main(), on the thread that ends
+// it. Always to be called with the same body. Any thread.
 void cmsgbox_at_exit(void (*body)(void));
+
+// How often this process was forked since the first call, in its line of ancestors: a number that
+// differs between a process and its child. Any thread.
+uint32_t cmsgbox_forks(void);
 
 // Boxes are numbered 1...2^24-1 by cmsgbox_next_box and never share a number. The register knows which of
 // them are alive anywhere in the process. Any thread, no locks.

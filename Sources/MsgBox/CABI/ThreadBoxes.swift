@@ -7,34 +7,50 @@ final class ThreadBoxes {
   private var latest: MessageBox?
   private var defaultNumber: UInt32 = 0
 
-  /// Those of the calling thread; nil if it has none.
+  /// Tells the process that made this from one that was forked from it.
+  private let forks = cmsgbox_forks()
+
+  /// Those of the calling thread; nil if it has none. A forked process has none: the sockets and
+  /// connections of its parent's boxes are its parent's alone.
   static var current: ThreadBoxes? {
     guard let value = unsafe cmsgbox_tls_get() else { return nil }
-    return unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).takeUnretainedValue()
+    let boxes = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).takeUnretainedValue()
+    return boxes.forks == cmsgbox_forks() ? boxes : nil
   }
 
   /// Those of the calling thread, which end with it, or with the process if it ends that.
   static var currentOrNew: ThreadBoxes {
     if let current { return current }
     let new = ThreadBoxes()
+    // What a forked process finds here of its parent is left alone for ever.
     unsafe cmsgbox_tls_set(Unmanaged.passRetained(new).toOpaque()) { value in
-      guard let value = unsafe value else { return }
-      unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).release()
+      unsafe ThreadBoxes.end(value)
     }
     cmsgbox_at_exit { ThreadBoxes.endCurrent() }
     return new
   }
 
+  /// Ends the boxes of a thread that ends.
+  private static func end(_ value: UnsafeMutableRawPointer?) {
+    guard let value = unsafe value else { return }
+    let reference = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value)
+    if unsafe reference.takeUnretainedValue().forks == cmsgbox_forks() {
+      unsafe reference.release()
+    }
+  }
+
+  /// Ends the boxes of the thread that ends the process.
   private static func endCurrent() {
-    guard let value = unsafe cmsgbox_tls_get() else { return }
+    guard let current else { return }
+    unsafe end(cmsgbox_tls_get())
     cmsgbox_tls_set(nil, nil)
-    let current = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value).takeRetainedValue()
     current.closeAll()
   }
 
-  /// A program that ends inside a callback never leaves its turn, so what is queued is sent first.
+  /// A program that ends inside a callback never leaves its turn, so the closes are sent here.
   private func closeAll() {
     for box in boxes.values {
+      box.loop.endpoint.shutDown(at: box.loop.now)
       box.flush()
       box.close()
     }

@@ -134,7 +134,11 @@ extension Endpoint {
     }
     sealOpenDatagrams()
     for slot in connections.slots { connections.remove(slot) }
-    for index in sockets.indices { sockets[index].owner = ConnectionRecord.noSlot }
+    for index in sockets.indices {
+      sockets[index].owner = ConnectionRecord.noSlot
+      // The timers go with all others.
+      sockets[index].stream?.timer = .none
+    }
     forgetAll()
   }
 
