@@ -1,20 +1,20 @@
 /// The notes' conn_status map: who is connected. Keyed by our session id, which the core has chosen itself.
 package struct ConnStatus: Sendable {
-  private var slots: [UInt64: UInt32] = [:]
+  private var slotBySession: [UInt64: UInt32] = [:]
 
   package init() {}
 
-  package var count: Int { slots.count }
+  package var count: Int { slotBySession.count }
 
   package mutating func add(_ session: UInt64, slot: Int) {
-    slots[session] = UInt32(truncatingIfNeeded: slot)
+    slotBySession[session] = UInt32(truncatingIfNeeded: slot)
   }
 
   package mutating func remove(_ session: UInt64) {
-    slots[session] = nil
+    slotBySession[session] = nil
   }
 
   package func slot(_ session: UInt64) -> Int? {
-    slots[session].map(Int.init)
+    slotBySession[session].map(Int.init)
   }
 }

@@ -103,7 +103,7 @@ final class Traffic {
   var lastReplyID: UInt16 = 0
   var nextMessageID: UInt32 = 0
   /// Waiting gets by reply id; `firstGet` and `lastGet` hold them in the order of asking.
-  var gets: [UInt16: UInt32] = [:]
+  var getsByReplyID: [UInt16: UInt32] = [:]
   var firstGet = ConnectionRecord.noSlot
   var lastGet = ConnectionRecord.noSlot
   /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.

@@ -214,7 +214,7 @@ extension Endpoint {
     result.bytesSent = traffic.bytesSent
     result.queuedMessages = traffic.queuedMessages
     result.queuedBytes = traffic.queuedBytes
-    result.getsWaiting = traffic.gets.count
+    result.getsWaiting = traffic.getsByReplyID.count
     return result
   }
 

@@ -60,7 +60,7 @@ extension Endpoint {
     guard let traffic = connections[slot].traffic else { return }
     while let message = traffic.early.popFirst() {
       let isRequest = message.head.kind == .request
-      let get = isRequest ? traffic.gets[message.head.replyID].map(Int.init) : nil
+      let get = isRequest ? traffic.getsByReplyID[message.head.replyID].map(Int.init) : nil
       let isWaiting = get.map { gets[$0].messageID == message.head.messageID } ?? false
       if isRequest, !isWaiting {
         releaseQueued(traffic, messages: 1, bytes: message.bytes.count)
@@ -165,7 +165,7 @@ extension Endpoint {
     _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int
   ) {
     let traffic = traffic(slot)
-    guard let index = traffic.gets[header.replyID].map(Int.init),
+    guard let index = traffic.getsByReplyID[header.replyID].map(Int.init),
       gets[index].messageID == nil || gets[index].messageID == messageID
     else {
       counters.drop(.staleReply)
@@ -181,7 +181,7 @@ extension Endpoint {
   /// The next reply id that is neither 0 nor in use.
   func freeReplyID(_ traffic: Traffic, at now: Instant) -> UInt16? {
     releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
-    if traffic.gets.count + traffic.quarantined.count >= Int(UInt16.max) {
+    if traffic.getsByReplyID.count + traffic.quarantined.count >= Int(UInt16.max) {
       guard releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1) else {
         return nil
       }
@@ -189,7 +189,9 @@ extension Endpoint {
     var replyID = traffic.lastReplyID
     for _ in 0..<Int(UInt16.max) {
       replyID = replyID == .max ? 1 : replyID + 1
-      if traffic.gets[replyID] == nil, !traffic.quarantined.contains(replyID) { return replyID }
+      if traffic.getsByReplyID[replyID] == nil, !traffic.quarantined.contains(replyID) {
+        return replyID
+      }
     }
     return nil
   }
@@ -209,7 +211,7 @@ extension Endpoint {
   }
 
   mutating func linkGet(_ index: Int, _ traffic: Traffic) {
-    traffic.gets[gets[index].replyID] = UInt32(index)
+    traffic.getsByReplyID[gets[index].replyID] = UInt32(index)
     if traffic.lastGet == ConnectionRecord.noSlot {
       traffic.firstGet = UInt32(index)
     } else {
@@ -222,7 +224,7 @@ extension Endpoint {
     timers.cancel(&gets[index].timer)
     let get = gets[index]
     if let traffic = connections[Int(get.connection)].traffic {
-      traffic.gets[get.replyID] = nil
+      traffic.getsByReplyID[get.replyID] = nil
       if get.previous == ConnectionRecord.noSlot {
         traffic.firstGet = get.next
       } else {
@@ -281,6 +283,8 @@ extension Endpoint {
 
   mutating func removeAllRequests(_ slot: Int) {
     guard let traffic = connections[slot].traffic else { return }
-    while traffic.firstRequest != ConnectionRecord.noSlot { removeRequest(Int(traffic.firstRequest)) }
+    while traffic.firstRequest != ConnectionRecord.noSlot {
+      removeRequest(Int(traffic.firstRequest))
+    }
   }
 }

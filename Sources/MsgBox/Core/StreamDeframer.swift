@@ -1,14 +1,14 @@
 /// One frame of a stream: its head, and where its payload is.
-struct Frame: Equatable {
-  var head: FrameHead
-  var payload: Payload
+package struct Frame: Equatable {
+  package var head: FrameHead
+  package var payload: Payload
 }
 
 /// Cuts the bytes of a stream into frames, wherever the reads split them.
 ///
 /// A frame that lies whole in the bytes at hand is not copied. Memory grows with the bytes received, never with the
 /// length announced, and is held only while a frame is partial.
-struct StreamDeframer {
+package struct StreamDeframer {
   private let maxMessage: Int
   /// The first bytes of a frame, until its head is complete.
   private var prefix: [UInt8] = []
@@ -16,16 +16,17 @@ struct StreamDeframer {
   private var partial: [UInt8] = []
   private var offset = 0
 
-  init(maxMessage: Int) {
+  /// `maxMessage` is in bytes.
+  package init(maxMessage: Int) {
     self.maxMessage = maxMessage
   }
 
   /// Whether a frame has begun and is not complete.
-  var isInsideFrame: Bool { !prefix.isEmpty || head != nil }
+  package var isInsideFrame: Bool { !prefix.isEmpty || head != nil }
 
   /// The next frame of `bytes`, which must be the same until this returns nil; then all of them are consumed.
   /// A failure breaks the stream.
-  mutating func next(_ bytes: Span<UInt8>) throws(DropReason) -> Frame? {
+  package mutating func next(_ bytes: Span<UInt8>) throws(DropReason) -> Frame? {
     if head == nil, prefix.isEmpty, let frame = try wholeFrame(bytes) { return frame }
     if head == nil { try readHead(bytes) }
     guard let head else {

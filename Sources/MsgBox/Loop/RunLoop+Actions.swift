@@ -8,7 +8,7 @@ extension RunLoop {
     case .openDatagram(let handle, let remote, let bufferBytes):
       openDatagram(handle, remote, bufferBytes)
     case .openStream(let handle, let remote): openStream(handle, remote)
-    case .close(let id): close(id)
+    case .close(let id): sockets.remove(id)
     case .shutdownWrite(let id): shutdownWrite(id)
     case .reset(let id): reset(id)
     }
@@ -80,14 +80,7 @@ extension RunLoop {
     endpoint.openFailed(handle, error.status, systemError: error.rawValue, at: now)
   }
 
-  /// A last datagram may be queued for the socket, so what is queued goes first.
-  private func close(_ id: SocketID) {
-    flush()
-    sockets.remove(id)
-  }
-
   private func shutdownWrite(_ id: SocketID) {
-    flush()
     guard let socket = sockets[id] else { return }
     do throws(Errno) {
       try TCPSocket.shutdownWrite(socket.fd)

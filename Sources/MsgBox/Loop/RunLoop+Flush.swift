@@ -7,9 +7,10 @@ extension RunLoop {
   }
 
   private func flushDatagrams() {
+    let sentAt = now
     var isFull = true
     while isFull {
-      while outgoing.count < DatagramBatch.capacity, let socket = fillNext() {
+      while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {
         outgoing.append(socket)
       }
       isFull = outgoing.count == DatagramBatch.capacity
@@ -19,12 +20,12 @@ extension RunLoop {
   }
 
   /// Polls the next datagram whose socket is there into the next slot of the batch.
-  private func fillNext() -> LoopSocket? {
+  private func fillNext(at sentAt: Instant) -> LoopSocket? {
     var socket: LoopSocket?
     var isDone = false
     while socket == nil && !isDone {
       let polled = batch.fill(outgoing.count) { bytes in
-        guard var transmit = endpoint.pollTransmit(into: &bytes, at: now) else { return nil }
+        guard var transmit = endpoint.pollTransmit(into: &bytes, at: sentAt) else { return nil }
         socket = sockets[transmit.socket]
         if socket?.isWildcard != true { transmit.local = .unspecified }
         return transmit

@@ -32,9 +32,7 @@ extension RunLoop {
 
   /// Whether accepting may go on at once after `error`.
   private func goOn(_ listener: LoopSocket, after error: Errno) -> Bool {
-    let isShortage = error.isDescriptorShortage || error.status == .noMemory
-    // Anything else is the end of a connection that was never accepted.
-    guard isShortage || error == .invalidArgument else { return true }
+    if error.isOfOneConnection { return true }
     if !listener.isShedding {
       listener.isShedding = true
       note(.error, "accepting failed, error ", Int(error.rawValue))

@@ -68,7 +68,8 @@ package struct HeldDatagram: Equatable, Sendable {
 
   /// Hands out the bytes of datagram `index` of those received last.
   package func withReceivedBytes(_ index: Int, _ body: (Span<UInt8>) -> Void) {
-    let count = received(index).count
+    precondition(index >= 0 && index < Self.capacity)
+    let count = min(Int(unsafe receivedDatagrams[index].count), Self.receiveSlotBytes)
     let start = unsafe receivedBytes + index * Self.receiveSlotBytes
     body(unsafe Span(_unsafeStart: start, count: count))
   }

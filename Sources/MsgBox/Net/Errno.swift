@@ -59,6 +59,13 @@ package struct Errno: Error, Equatable, Sendable {
     }
   }
 
+  /// Whether accepting failed because of the one connection that was to be accepted, and may go on
+  /// with the next.
+  package var isOfOneConnection: Bool {
+    self == .connectionAborted || self == .connectionReset || self == .notPermitted
+      || self == .timedOut || isBounce
+  }
+
   /// Whether the process or the system is out of descriptors.
   package var isDescriptorShortage: Bool {
     self == .tooManyOpenFiles || self == .tooManyOpenFilesInSystem

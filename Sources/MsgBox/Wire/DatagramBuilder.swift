@@ -42,8 +42,7 @@ package struct DatagramBuilder: Sendable {
     let body = head.blockSize + payload.count
     let start = PacketHeader.size + (isEmpty && session != nil ? WireFormat.sessionSize : 0)
     let room = WireFormat.maxDatagram - bytes.count - start - body
-    guard room >= 0, isEmpty || room >= WireFormat.lengthSize else { return false }
-    guard isEmpty || lastLength != nil else { return false }
+    guard room >= 0, isEmpty || lastLength != nil else { return false }
     let hasLength = room >= WireFormat.lengthSize
     beginPacket(head.header(adding: hasLength ? .length : []), session: session)
     if hasLength {

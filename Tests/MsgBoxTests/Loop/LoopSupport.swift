@@ -17,12 +17,15 @@ final class TestLoop {
   /// Called with each event before it is kept.
   var react: (RunLoop, Seen) -> Void = { _, _ in }
 
+  /// Whether the loop ends without a word to its peers, as in a process that is killed.
+  var vanishes = false
+
   init() throws {
     loop = try RunLoop.make(box: 1).get()
   }
 
   deinit {
-    loop.shutDown()
+    if !vanishes { loop.shutDown() }
   }
 
   func listen(_ locator: Locator, _ options: ConnectionOptions = .init()) -> Handle {

@@ -163,19 +163,82 @@ import Testing
     #expect(pair.server.counters.allDrops == before + 300)
   }
 
-  @Test("A stream that is reset ends its connection as lost, after the last message")
-  func reset() throws {
-    let pair = try EchoPair(.tcp)
-    let (client, server) = (pair.client, pair.server)
+  @Test("A killed peer's stream is lost, after its last message", arguments: [false, true])
+  func killed(withUnreadBytes: Bool) throws {
+    let client = try TestLoop()
+    var connection = Handle.none
+    do {
+      let server = try TestLoop()
+      server.vanishes = true
+      let (_, port) = try server.listening(.tcp, loopback)
+      connection = client.connect(Locator(transport: .tcp, host: loopback, port: port))
+      try run([client, server]) {
+        client.count(.connectionSetup) == 1 && server.count(.connectionReady) == 1
+      }
+      let ready = try #require(server.first(.connectionReady))
+      #expect(server.send([5], to: ready.handle) == .ok)
+      server.loop.flush()
+      if withUnreadBytes {
+        #expect(client.send([1], to: connection) == .ok)
+        client.loop.flush()
+        try waitFor(.readable, server.loop.descriptor)
+      }
+    }
+    try run([client]) { client.count(.connectionLost) == 1 }
+    #expect(client.seen.map(\.kind) == [.connectionSetup, .message, .connectionLost])
+    #expect(client.first(.connectionLost)?.status == .reset)
+    #expect(client.send([1], to: connection) == .badHandle)
+  }
+
+  @Test("A socket whose messages use up each turn leaves the others their turn")
+  func fairness() throws {
+    let busy = try EchoPair(.udp)
+    let server = busy.server
+    let quiet = try TestLoop()
+    let second = server.listen(Locator(transport: .udp, host: loopback, port: 0))
+    try run([server]) { server.count(.listening) == 2 }
+    let port = try #require(server.localPort(second))
+    let connection = quiet.connect(Locator(transport: .udp, host: loopback, port: port))
+    try run([quiet, server]) { quiet.count(.connectionSetup) == 1 }
     server.react = { loop, seen in
-      if seen.kind == .message { loop.shutDown() }
+      let began = loop.now
+      while seen.bytes.count == 1000 && loop.now.since(began) < Interval(nanoseconds: 200_000) {}
     }
-    #expect(client.send([1], to: pair.connection) == .ok)
-    try run([client, server]) {
-      client.count(.connectionClosed) + client.count(.connectionLost) == 1
-        || server.count(.message) == 1
+    try server.turn(0)
+    // More than two turns can serve, and the busy socket is ready first.
+    for _ in 0..<150 {
+      #expect(busy.client.send([UInt8](repeating: 1, count: 1000), to: busy.connection) == .ok)
     }
-    try run([client]) { client.count(.connectionClosed) + client.count(.connectionLost) == 1 }
+    busy.client.loop.flush()
+    #expect(quiet.send([2], to: connection) == .ok)
+    quiet.loop.flush()
+    try server.turn(0)
+    #expect(!server.seen.contains { $0.bytes == [2] })
+    try server.turn(0)
+    #expect(server.seen.contains { $0.bytes == [2] })
+    #expect(server.seen.count { $0.bytes.count == 1000 } < 150)
+  }
+
+  @Test("More sockets than one poll tells of are all served", arguments: [Transport.udp, .tcp])
+  func manySockets(transport: Transport) throws {
+    let count = 300
+    let (server, client) = (try TestLoop(), try TestLoop())
+    let (_, port) = try server.listening(transport, loopback)
+    let locator = Locator(transport: transport, host: loopback, port: port)
+    let connections = (0..<count).map { _ in client.connect(locator) }
+    try run([client, server]) { client.count(.connectionSetup) == count }
+    for (index, connection) in connections.enumerated() {
+      let message = [UInt8(truncatingIfNeeded: index), UInt8(truncatingIfNeeded: index >> 8)]
+      #expect(client.send(message, to: connection) == .ok)
+    }
+    client.loop.flush()
+    try run([client, server]) { server.count(.message) == count }
+    let numbers = server.seen.filter { $0.kind == .message }.map {
+      Int($0.bytes[0]) | Int($0.bytes[1]) << 8
+    }
+    #expect(numbers.sorted() == Array(0..<count))
+    for connection in connections { #expect(client.disconnect(connection) == .ok) }
+    try run([client, server]) { server.count(.connectionClosed) == count }
   }
 
   @Test("The log gets lines of its level and above")

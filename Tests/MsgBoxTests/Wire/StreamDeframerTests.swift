@@ -1,0 +1,193 @@
+import MsgBox
+import Testing
+
+@Suite struct StreamDeframerTests {
+  /// A frame with its bytes, wherever they lay.
+  struct Whole: Equatable {
+    var header: PacketHeader
+    var session: UInt64?
+    var messageID: UInt32?
+    var payload: [UInt8]
+  }
+
+  /// Feeds pieces of a stream and gathers the frames.
+  static func frames(
+    _ pieces: [ArraySlice<UInt8>], maxMessage: Int = 1000
+  ) throws(DropReason) -> [Whole] {
+    var deframer = StreamDeframer(maxMessage: maxMessage)
+    var frames: [Whole] = []
+    for piece in pieces {
+      let bytes = Array(piece)
+      while let frame = try deframer.next(bytes.span) {
+        let payload: [UInt8] =
+          switch frame.payload {
+          case .none: []
+          case .input(let offset, let count): Array(bytes[offset..<offset + count])
+          case .owned(let owned): owned
+          }
+        #expect(payload.count == frame.head.rest)
+        frames.append(
+          Whole(
+            header: frame.head.header, session: frame.head.session,
+            messageID: frame.head.messageID, payload: payload))
+      }
+    }
+    return frames
+  }
+
+  static let stream: [UInt8] =
+    ControlPacket.hello(HandshakeTests.introduction).frame(session: 0)
+    + MessageHead(kind: .oneWay).frame(Array("first".utf8))
+    + ControlPacket.heartbeat.frame(session: nil)
+    + MessageHead(kind: .request, replyID: 1, messageID: 2).frame(Array("second".utf8))
+    + MessageHead(kind: .reply, replyID: 3, messageID: 4).frame([])
+    + ControlPacket.close(.normal).frame(session: nil)
+
+  @Test("A whole stream gives its frames, and none is copied")
+  func whole() throws {
+    let frames = try Self.frames([Self.stream[...]])
+    #expect(frames.map(\.header.kind) == [5, 0, 3, 1, 2, 4])
+    #expect(frames.map(\.messageID) == [nil, nil, nil, 2, 4, nil])
+    #expect(frames.map(\.session) == [0, nil, nil, nil, nil, nil])
+    #expect(frames[1].payload == Array("first".utf8))
+    #expect(frames[3].payload == Array("second".utf8))
+    var deframer = StreamDeframer(maxMessage: 1000)
+    while let frame = try deframer.next(Self.stream.span) {
+      if case .owned = frame.payload { Issue.record("a whole frame was copied") }
+    }
+    #expect(!deframer.isInsideFrame)
+  }
+
+  @Test("Every split of a stream gives the same frames")
+  func everySplit() throws {
+    let whole = try Self.frames([Self.stream[...]])
+    for split in 0...Self.stream.count {
+      let pieces = [Self.stream[..<split], Self.stream[split...]]
+      #expect(try Self.frames(pieces) == whole, "split at \(split)")
+    }
+  }
+
+  @Test("Pieces of any size give the same frames", arguments: 1...30)
+  func pieces(size: Int) throws {
+    let pieces = stride(from: 0, to: Self.stream.count, by: size).map {
+      Self.stream[$0..<min($0 + size, Self.stream.count)]
+    }
+    #expect(try Self.frames(pieces) == Self.frames([Self.stream[...]]))
+  }
+
+  @Test("Random pieces give the same frames", arguments: 1...100)
+  func randomPieces(seed: UInt64) throws {
+    var random = RandomSource(seed: seed)
+    var pieces: [ArraySlice<UInt8>] = []
+    var rest = Self.stream[...]
+    while !rest.isEmpty {
+      let count = Int(random.below(UInt64(rest.count + 1)))
+      pieces.append(rest.prefix(count))
+      rest = rest.dropFirst(count)
+    }
+    #expect(try Self.frames(pieces) == Self.frames([Self.stream[...]]), "seed \(seed)")
+  }
+
+  @Test("A stream that is cut gives only what came whole, and knows that it is inside a frame")
+  func cut() throws {
+    let whole = try Self.frames([Self.stream[...]])
+    for count in 0...Self.stream.count {
+      var deframer = StreamDeframer(maxMessage: 1000)
+      let part = Array(Self.stream.prefix(count))
+      var found = 0
+      var consumed = 0
+      while let frame = try deframer.next(part.span) {
+        #expect(frame.head.header == whole[found].header)
+        consumed += 12 + (frame.head.session == nil ? 0 : 8) + (frame.head.messageID == nil ? 0 : 4)
+        consumed += frame.head.rest
+        found += 1
+      }
+      #expect(deframer.isInsideFrame == (consumed < count))
+    }
+  }
+
+  @Test("A length out of range breaks the stream as soon as its four bytes are there")
+  func lengths() throws {
+    for length in [0, 1, 7, 1065, 0x7fff_ffff, .max] as [UInt32] {
+      var bytes: [UInt8] = []
+      bytes.append(bigEndian: length)
+      #expect(throws: DropReason.malformed) { try Self.frames([bytes[...]]) }
+      let pieces = bytes.indices.map { bytes[$0...$0] }
+      #expect(try Self.frames(Array(pieces.dropLast())).isEmpty)
+      #expect(throws: DropReason.malformed) { try Self.frames(pieces) }
+    }
+    var most: [UInt8] = []
+    most.append(bigEndian: UInt32(1064))
+    #expect(try Self.frames([most[...]]).isEmpty)
+  }
+
+  @Test("A header that is none of ours breaks the stream, whole or in pieces")
+  func brokenHeaders() {
+    for (header, reason) in [
+      ([0x00, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42], DropReason.notMsgBox),
+      ([0xd0, 0, 0, 1, 0, 0, 0, 0], .version), ([0xc0, 0, 0, 0, 0, 0, 0, 0], .malformed),
+      ([0xc4, 0, 0, 1, 0, 0, 0, 0], .malformed), ([0xc0, 0, 0, 2, 0, 0, 0, 0], .malformed),
+      ([0xc2, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0], .malformed),
+    ] as [([UInt8], DropReason)] {
+      let frame = [0, 0, 0, 8] + header
+      #expect(throws: reason) { try Self.frames([frame[...]]) }
+      #expect(throws: reason) { try Self.frames(frame.indices.map { frame[$0...$0] }) }
+    }
+  }
+
+  @Test("Memory grows with the bytes received, not with the length announced")
+  func memory() throws {
+    var deframer = StreamDeframer(maxMessage: WireFormat.maxStreamMessage)
+    var head: [UInt8] = []
+    head.append(bigEndian: UInt32(16_000_000))
+    PacketHeader(kind: .oneWay).append(to: &head)
+    var received = head.count
+    #expect(try deframer.next(head.span) == nil)
+    #expect(Self.held(deframer) <= 256)
+    let piece = [UInt8](repeating: 7, count: 1000)
+    for _ in 0..<100 {
+      #expect(try deframer.next(piece.span) == nil)
+      received += piece.count
+      #expect(Self.held(deframer) <= 2 * received + 256)
+    }
+    #expect(deframer.isInsideFrame)
+  }
+
+  @Test("Memory is given back with the frame")
+  func memoryGivenBack() throws {
+    var deframer = StreamDeframer(maxMessage: 100_000)
+    let frame = MessageHead(kind: .oneWay).frame([UInt8](repeating: 1, count: 100_000))
+    let (first, second) = (Array(frame.prefix(50_000)), Array(frame.dropFirst(50_000)))
+    #expect(try deframer.next(first.span) == nil)
+    #expect(Self.held(deframer) >= 40_000)
+    #expect(try deframer.next(second.span)?.head.rest == 100_000)
+    #expect(try deframer.next(second.span) == nil)
+    #expect(Self.held(deframer) == 0)
+  }
+
+  /// The bytes that the arrays of a deframer have room for.
+  static func held(_ deframer: StreamDeframer) -> Int {
+    Mirror(reflecting: deframer).children.reduce(0) { sum, child in
+      sum + ((child.value as? [UInt8])?.capacity ?? 0)
+    }
+  }
+
+  @Test("Random streams end in frames or in a reason, and never go on for ever")
+  func randomStreams() {
+    var random = RandomSource(seed: 4)
+    var broken = 0
+    for _ in 0..<5000 {
+      var stream = Self.stream
+      for _ in 0...random.below(3) {
+        stream[Int(random.below(UInt64(stream.count)))] = UInt8(truncatingIfNeeded: random.word())
+      }
+      do throws(DropReason) {
+        let frames = try Self.frames([stream.prefix(40), stream.dropFirst(40)])
+        #expect(frames.count <= stream.count / 12)
+      } catch {
+        broken += 1
+      }
+    }
+    #expect(broken > 100)
+  }
+}
