@@ -133,8 +133,8 @@ static void traffic(void) {
   msg_Conn client = test_connect(box, transport, port, on_event, &options);
   begin(client);
   (void)msg_send(client, msg_text("hello"));
-  ask(client, "a question", 1000);
-  if (trigger == msg_reply_missing) ask(client, "no answer", 60);
+  ask(client, "a question", 300);
+  if (trigger == msg_reply_missing) ask(client, "no answer", 30);
   if (trigger == msg_writable) {
     while (msg_send(client, msg_text("more")) == MSG_OK) {
     }

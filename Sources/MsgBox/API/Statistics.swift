@@ -93,9 +93,9 @@ extension Statistics {
 }
 
 #if !hasFeature(Embedded)
-  extension Statistics.Drop: CustomStringConvertible {
+  extension Statistics.Drop {
     /// A few words for people.
-    public var description: String {
+    public var text: String {
       guard let text = unsafe msg_drop_text(UInt32(rawValue)) else { return "unknown" }
       return unsafe String(cString: text)
     }
