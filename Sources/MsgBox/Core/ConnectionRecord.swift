@@ -49,6 +49,8 @@ package struct ConnectionRecord: Vacant {
     static let isIndexed = Flags(rawValue: 16)
     /// A client that has heard something besides accept: its confirmation arrived.
     static let isConfirmed = Flags(rawValue: 32)
+    /// Its options accept less than a datagram can carry: each message is measured.
+    static let limitsMessages = Flags(rawValue: 64)
   }
 
   package static let noSocket = SocketID(rawValue: .max)

@@ -123,6 +123,10 @@ extension Endpoint {
     switch packet.kind {
     case .oneWay, .request, .reply:
       let count = packet.payload.count
+      guard !connections[slot].flags.contains(.limitsMessages) || count <= ownLargest(slot) else {
+        counters.drop(.tooBig)
+        return
+      }
       let payload: Payload =
         count == 0 ? .none : .input(offset: packet.payload.lowerBound, count: count)
       receiveMessage(

@@ -7,6 +7,7 @@ extension Endpoint {
     connections[slot].peerLargest = peer.largest
     connections[slot].lastHeard = now
     connections[slot].lastSent = now
+    if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
     let session = connections[slot].session
     connStatus.add(session, slot: slot)
     if connections[slot].role == .server, peer.session != 0, bySendSession[peer.session] == nil {

@@ -172,6 +172,21 @@ struct HostileInputTests {
     finishAll(raw.simulation)
   }
 
+  @Test("A UDP message above the largest that was announced is dropped and counted")
+  func aboveTheLargest() throws {
+    var options = ConnectionOptions()
+    options.maxMessageBytes = 100
+    let raw = try RawServer(options: options)
+    let (session, _) = try raw.join()
+    let fits = [UInt8](repeating: 1, count: 100)
+    raw.send(RawPacket.oneWay(session, fits + [1]))
+    raw.send(RawPacket.request(session, replyID: 1, messageID: 0, fits + [1]))
+    #expect(raw.server.counters.dropped(.tooBig) == 2)
+    #expect(raw.server.log.count(.message) + raw.server.log.count(.request) == 0)
+    raw.send(RawPacket.oneWay(session, fits))
+    #expect(raw.server.log.last(.message)?.bytes == fits)
+  }
+
   /// The number of datagrams of the next test, a million unless MSGBOX_FUZZ says otherwise.
   private static let million = environmentNumber("MSGBOX_FUZZ") ?? 1_000_000
 
