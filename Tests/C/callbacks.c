@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum { most_handles = 32 };
@@ -21,6 +22,8 @@ static msg_Conn listener, begun[most_handles];
 static int begun_count;
 static int port;
 static const char *transport;
+
+static struct rlimit files;
 
 static void on_event(const msg_Event *e);
 
@@ -98,6 +101,7 @@ static void on_event(const msg_Event *e) {
   if (e->type == msg_message) CHECK(e->data.count < 100000);
   if (e->type != trigger || has_acted) return;
   has_acted = 1;
+  if (trigger == msg_error) CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
   act(e);
   if (e->data.count > 0) CHECK(*(const char *)e->data.bytes != 0); /* the bytes still live */
 }
@@ -123,6 +127,32 @@ static int bad_port(void) {
   CHECK(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
   close(fd);
   return ntohs(address.sin_port);
+}
+
+/* A TCP peer of the system that connects to the listener, says hello, and is gone without a close. */
+static void stranger(void) {
+  static const unsigned char hello[] = {
+      0, 0, 0, 48, 0xc8, 5, 0, 1, 0, 0, 0, 0,             /* length; hello with a session of 0 */
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 99,    /* session; its own */
+      0, 0, 0x75, 0x30, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* 30 s; 65536 bytes; no cookie */
+      0, 0, 0, 0, 0, 0, 0, 0,
+  };
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(fd >= 0);
+  if (trigger == msg_error) {
+    /* No descriptor is left to accept it with. */
+    struct rlimit none = {(rlim_t)fd + 1, files.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  CHECK(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+  CHECK(write(fd, hello, sizeof hello) == sizeof hello);
+  int64_t limit = test_now_ms() + 3000;
+  while (!is_destroyed && count_of(msg_connection_ready, anyone) == 0 && count_of(msg_error, anyone) == 0 && test_now_ms() < limit) {
+    CHECK(msg_box_runloop(box, 100) >= 0);
+  }
+  close(fd);
+  while (!is_destroyed && !has_acted && test_now_ms() < limit) CHECK(msg_box_runloop(box, 100) >= 0);
 }
 
 /* Asks, sends and waits until everything is said; the queue of one connection runs over its mark. */
@@ -160,7 +190,8 @@ static void scenario(void) {
   if (!is_destroyed) {
     port = msg_local_port(listener);
     if (port <= 0) port = bad_port();
-    traffic();
+    if (trigger == msg_connection_lost || trigger == msg_error) stranger();
+    else traffic();
   }
   if (!is_destroyed) {
     for (int i = 1; i < begun_count; i++) (void)msg_disconnect(begun[i]);
@@ -196,11 +227,14 @@ int main(void) {
   static const uint32_t triggers[] = {
       msg_listening, msg_listening_error, msg_listening_ended, msg_connection_setup, msg_connection_setup_error,
       msg_connection_ready, msg_message, msg_request, msg_reply, msg_reply_missing, msg_connection_closed, msg_writable,
+      msg_connection_lost, msg_error,
   };
+  CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
   for (int t = 0; t < 2; t++) {
     transport = test_transport(t);
     for (size_t i = 0; i < sizeof triggers / sizeof triggers[0]; i++) {
       trigger = triggers[i];
+      if (t == 0 && (trigger == msg_connection_lost || trigger == msg_error)) continue; /* of TCP here */
       for (action = 0; action < actions; action++) scenario();
     }
   }

@@ -37,7 +37,9 @@ public enum EventOf<Payload: ~Escapable>: ~Escapable {
 
 /// The listener or connection that an `error` happened on.
 public enum Source: Hashable, Sendable {
+  /// The listener could not accept.
   case listener(Listener)
+  /// Something queued on the connection could not be sent.
   case connection(Connection)
 }
 

@@ -1,7 +1,9 @@
 /// A connection: it names its peer for life, and is never given again.
 public struct Connection: Hashable, Sendable {
+  /// The handle of the core.
   package let handle: Handle
 
+  /// Names what `handle` names.
   package init(_ handle: Handle) {
     self.handle = handle
   }
@@ -12,8 +14,10 @@ public struct Connection: Hashable, Sendable {
 
 /// A listener: it names one address that is listened on, and is never given again.
 public struct Listener: Hashable, Sendable {
+  /// The handle of the core.
   package let handle: Handle
 
+  /// Names what `handle` names.
   package init(_ handle: Handle) {
     self.handle = handle
   }
@@ -24,11 +28,13 @@ public struct Listener: Hashable, Sendable {
 
 /// A request that was received: it may be answered once, also later and outside its handler.
 public struct Request: Hashable, Sendable {
+  /// The handle of the core.
   package let handle: Handle
 
   /// Whom the answer goes to.
   public let connection: Connection
 
+  /// Names the request that `handle` names.
   package init(_ handle: Handle, of connection: Connection) {
     self.handle = handle
     self.connection = connection

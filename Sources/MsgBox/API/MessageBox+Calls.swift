@@ -33,6 +33,7 @@ extension MessageBox {
     return Connection(try connect(address, options.core, words))
   }
 
+  /// Starts to listen with options and words of the core; returns the handle.
   package func listen(
     _ address: Span<UInt8>, _ options: ConnectionOptions, _ words: UserWords
   ) throws(MessageError) -> Handle {
@@ -43,6 +44,7 @@ extension MessageBox {
     return handle
   }
 
+  /// Starts to connect with options and words of the core; returns the handle.
   package func connect(
     _ address: Span<UInt8>, _ options: ConnectionOptions, _ words: UserWords
   ) throws(MessageError) -> Handle {

@@ -15,6 +15,7 @@ import CMsgBox
 /// }
 /// ```
 public final class MessageBox {
+  /// The loop under it.
   package let loop: RunLoop
 
   /// The number of the box in its process, 1...16 777 215; never given again.
@@ -95,6 +96,7 @@ public final class MessageBox {
 
   /// Wakes the loop of a box from other threads. It may outlive the box, and then does nothing.
   public struct Waker: Sendable {
+    /// The waker of the loop.
     package let waker: MsgBox.Waker
 
     /// Makes the running or next `run` return without waiting. Any thread, any time.
@@ -116,9 +118,13 @@ public final class MessageBox {
 
   /// How much a line of the log matters.
   public enum LogLevel: UInt32, CaseIterable, Sendable {
+    /// Something that the program should hear of did not work.
     case error = 1
+    /// Something is amiss, and goes on.
     case warning = 2
+    /// Beginnings and ends.
     case info = 3
+    /// Everything else.
     case debug = 4
   }
 

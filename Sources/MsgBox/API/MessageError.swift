@@ -13,6 +13,7 @@ public struct MessageError: Error, Hashable, Sendable {
     self.systemError = systemError
   }
 
+  /// Makes an error of a status of the core.
   package init(status: Status, systemError: Int32 = 0) {
     self.init(Code(status), systemError: systemError)
   }
@@ -21,8 +22,10 @@ public struct MessageError: Error, Hashable, Sendable {
 extension MessageError {
   /// The kinds of failures and ends. More may be added; keep a `default` for them.
   public struct Code: Hashable, Sendable {
+    /// The status of the core.
     package let status: Status
 
+    /// Makes the code of a status of the core.
     package init(_ status: Status) {
       self.status = status
     }

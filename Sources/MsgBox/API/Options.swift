@@ -3,6 +3,7 @@
 /// Ranges are checked when the options are used: options out of range give `listeningError` or
 /// `connectionSetupError` with `invalidArgument`. No time may be longer than a day.
 public struct Options: Equatable, Sendable {
+  /// The options of the core.
   package var core = ConnectionOptions()
 
   /// A number of the program's own; connections inherit their listener's.
@@ -11,6 +12,7 @@ public struct Options: Equatable, Sendable {
   /// The defaults.
   public init() {}
 
+  /// Makes the public view of options of the core.
   package init(_ core: ConnectionOptions, context: UInt) {
     self.core = core
     self.context = context

@@ -2,15 +2,20 @@ import CMsgBox
 
 /// Counters of a box since it was made, and what it holds at a moment.
 public struct Statistics: Sendable {
+  /// What the core has counted.
   package let counters: Counters
+  /// What the core holds.
   package let census: Census
 
+  /// Makes the public view of both.
   package init(_ counters: Counters, _ census: Census) {
     self.counters = counters
     self.census = census
   }
 
+  /// Datagrams of UDP, also those that were dropped.
   public var datagramsReceived: UInt64 { counters.datagramsReceived }
+  /// Datagrams of UDP.
   public var datagramsSent: UInt64 { counters.datagramsSent }
   /// On both transports, with headers, without those of IP.
   public var bytesReceived: UInt64 { counters.bytesReceived }
@@ -20,16 +25,23 @@ public struct Statistics: Sendable {
   public var messagesReceived: UInt64 { counters.messagesReceived }
   /// One-way messages, requests and replies.
   public var messagesSent: UInt64 { counters.messagesSent }
+  /// Heartbeats of peers, on both transports.
   public var heartbeatsReceived: UInt64 { counters.heartbeatsReceived }
+  /// Heartbeats of this box, on both transports.
   public var heartbeatsSent: UInt64 { counters.heartbeatsSent }
   /// Drops of all reasons.
   public var drops: UInt64 { counters.allDrops }
   /// Connections in being, handshakes included.
   public var connections: Int { census.connections }
+  /// Listeners in being.
   public var listeners: Int { census.listeners }
+  /// Peers that were accepted and have not been heard of since.
   public var pendingHellos: Int { census.pendingHellos }
+  /// Ended sessions that are remembered, so that late packets do not bring them back.
   public var tombstones: Int { census.tombstones }
+  /// Gets that have neither reply nor time-out yet.
   public var getsWaiting: Int { census.getsWaiting }
+  /// Requests that may still be answered.
   public var requestsOpen: Int { census.requestsOpen }
 
   /// How much was dropped for one reason.
@@ -104,8 +116,10 @@ extension Statistics {
 
 /// What a connection counts, and what it holds at a moment.
 public struct ConnectionStatistics: Equatable, Sendable {
+  /// What the core has counted.
   package let counters: ConnectionCounters
 
+  /// Makes the public view.
   package init(_ counters: ConnectionCounters) {
     self.counters = counters
   }
@@ -118,8 +132,11 @@ public struct ConnectionStatistics: Equatable, Sendable {
   public var bytesReceived: UInt64 { counters.bytesReceived }
   /// Bytes of messages, without headers.
   public var bytesSent: UInt64 { counters.bytesSent }
+  /// Messages that wait to be sent.
   public var queuedMessages: Int { counters.queuedMessages }
+  /// Bytes of the messages that wait to be sent.
   public var queuedBytes: Int { counters.queuedBytes }
+  /// Gets that have neither reply nor time-out yet.
   public var getsWaiting: Int { counters.getsWaiting }
   /// Time since something was heard from the peer.
   public var silence: Duration { counters.silence.duration }

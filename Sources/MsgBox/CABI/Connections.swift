@@ -5,6 +5,7 @@ public import CMsgBox
 
 // The calls on connections, listeners and requests; msgbox.h documents each.
 
+/// `msg_send` of `msgbox.h`.
 @_cdecl("msg_send") @implementation
 public func msg_send(_ conn: msg_Conn, _ data: msg_Data) -> Int32 {
   unsafe answer(conn.id, data) { box throws(MessageError) in
@@ -12,6 +13,7 @@ public func msg_send(_ conn: msg_Conn, _ data: msg_Data) -> Int32 {
   }
 }
 
+/// `msg_get` of `msgbox.h`.
 @_cdecl("msg_get") @implementation
 public func msg_get(
   _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!
@@ -19,6 +21,7 @@ public func msg_get(
   unsafe msg_get_within(conn, data, context, 0)
 }
 
+/// `msg_get_within` of `msgbox.h`.
 @_cdecl("msg_get_within") @implementation
 public func msg_get_within(
   _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!, _ timeout: UInt32
@@ -31,6 +34,7 @@ public func msg_get_within(
   }
 }
 
+/// `msg_answer` of `msgbox.h`.
 @_cdecl("msg_answer") @implementation
 public func msg_answer(_ request: msg_Request, _ data: msg_Data) -> Int32 {
   unsafe answer(request.id, data) { box throws(MessageError) in
@@ -39,6 +43,7 @@ public func msg_answer(_ request: msg_Request, _ data: msg_Data) -> Int32 {
   }
 }
 
+/// `msg_disconnect` of `msgbox.h`.
 @_cdecl("msg_disconnect") @implementation
 public func msg_disconnect(_ conn: msg_Conn) -> Int32 {
   answer(conn.id) { box throws(MessageError) in
@@ -46,6 +51,7 @@ public func msg_disconnect(_ conn: msg_Conn) -> Int32 {
   }
 }
 
+/// `msg_unlisten` of `msgbox.h`.
 @_cdecl("msg_unlisten") @implementation
 public func msg_unlisten(_ listener: msg_Conn) -> Int32 {
   answer(listener.id) { box throws(MessageError) in
@@ -53,6 +59,7 @@ public func msg_unlisten(_ listener: msg_Conn) -> Int32 {
   }
 }
 
+/// `msg_set_context` of `msgbox.h`.
 @_cdecl("msg_set_context") @implementation
 public func msg_set_context(_ conn: msg_Conn, _ context: UnsafeMutableRawPointer!) -> Int32 {
   let word = UInt(bitPattern: context)
@@ -61,6 +68,7 @@ public func msg_set_context(_ conn: msg_Conn, _ context: UnsafeMutableRawPointer
   }
 }
 
+/// `msg_context` of `msgbox.h`.
 @_cdecl("msg_context") @implementation
 public func msg_context(_ conn: msg_Conn) -> UnsafeMutableRawPointer! {
   let box = try? findBox(conn.id)
@@ -68,6 +76,7 @@ public func msg_context(_ conn: msg_Conn) -> UnsafeMutableRawPointer! {
   return unsafe UnsafeMutableRawPointer(bitPattern: word ?? 0)
 }
 
+/// `msg_address` of `msgbox.h`.
 @_cdecl("msg_address") @implementation
 public func msg_address(
   _ conn: msg_Conn, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int
@@ -85,6 +94,7 @@ public func msg_address(
   }
 }
 
+/// `msg_local_port` of `msgbox.h`.
 @_cdecl("msg_local_port") @implementation
 public func msg_local_port(_ conn: msg_Conn) -> Int32 {
   result(conn.id) { box throws(MessageError) in
@@ -95,6 +105,7 @@ public func msg_local_port(_ conn: msg_Conn) -> Int32 {
   }
 }
 
+/// `msg_conn_statistics` of `msgbox.h`.
 @_cdecl("msg_conn_statistics") @implementation
 public func msg_conn_statistics(
   _ conn: msg_Conn, _ statistics: UnsafeMutablePointer<msg_ConnStatistics>!

@@ -3,6 +3,7 @@
 
 public import CMsgBox
 
+/// `msg_box_statistics` of `msgbox.h`.
 @_cdecl("msg_box_statistics") @implementation
 public func msg_box_statistics(
   _ box: msg_Box, _ statistics: UnsafeMutablePointer<msg_Statistics>!
@@ -13,6 +14,7 @@ public func msg_box_statistics(
   }
 }
 
+/// `msg_box_drops` of `msgbox.h`.
 @_cdecl("msg_box_drops") @implementation
 public func msg_box_drops(_ box: msg_Box, _ reason: UInt32) -> UInt64 {
   guard let box = try? findBox(box.id), reason < UInt32(UInt8.max),

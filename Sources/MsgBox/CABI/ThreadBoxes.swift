@@ -22,7 +22,7 @@ final class ThreadBoxes {
   static var currentOrNew: ThreadBoxes {
     if let current { return current }
     let new = ThreadBoxes()
-    // What a forked process finds here of its parent is left alone for ever.
+    unsafe end(cmsgbox_tls_get())
     unsafe cmsgbox_tls_set(Unmanaged.passRetained(new).toOpaque()) { value in
       unsafe ThreadBoxes.end(value)
     }
@@ -30,13 +30,13 @@ final class ThreadBoxes {
     return new
   }
 
-  /// Ends the boxes of a thread that ends.
+  /// Ends the boxes of a thread that ends. Those that a forked process finds here of its parent
+  /// are left alone for ever: to end them would send closes for the parent.
   private static func end(_ value: UnsafeMutableRawPointer?) {
     guard let value = unsafe value else { return }
     let reference = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value)
-    if unsafe reference.takeUnretainedValue().forks == cmsgbox_forks() {
-      unsafe reference.release()
-    }
+    let boxes = unsafe reference.takeUnretainedValue()
+    if boxes.forks == cmsgbox_forks() || boxes.boxes.isEmpty { unsafe reference.release() }
   }
 
   /// Ends the boxes of the thread that ends the process.

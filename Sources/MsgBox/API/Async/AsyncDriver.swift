@@ -14,6 +14,7 @@
       var awaitingEnd: [CheckedContinuation<Void, Never>] = []
     }
 
+    /// The events that nobody has taken yet.
     let backlog = EventBacklog()
     private let waker: MessageBox.Waker
     private let state = Mutex(State())
@@ -132,13 +133,17 @@
 
   /// Somebody who waits for the outcome of a call; must be given exactly one.
   struct AsyncCall<Value: Sendable>: Sendable {
+    /// Names the call; the context of a get.
     let number: UInt
+    /// Who waits.
     let continuation: CheckedContinuation<Result<Value, MessageError>, Never>
 
+    /// Ends the wait with a value.
     func succeed(_ value: Value) {
       continuation.resume(returning: .success(value))
     }
 
+    /// Ends the wait with an error.
     func fail(_ error: MessageError) {
       continuation.resume(returning: .failure(error))
     }

@@ -14,6 +14,7 @@
   ///
   /// **Thread:** any.
   public final class AsyncMessageBox: Sendable {
+    /// What the thread of the box and its callers share.
     let driver: AsyncDriver
 
     /// Makes a box and its thread.

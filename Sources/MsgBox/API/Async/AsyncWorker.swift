@@ -8,14 +8,18 @@
       let fail: (MessageError) -> Void
     }
 
+    /// The box, which this thread alone touches.
     let box: MessageBox
     private let driver: AsyncDriver
+    /// Who waits for the outcome of a listener.
     var listening: [Listener: AsyncCall<Listener>] = [:]
+    /// Who waits for the outcome of a connection.
     var connecting: [Connection: AsyncCall<Connection>] = [:]
     /// By the number of the call, which is the context of the get.
     private var gets: [UInt: AsyncCall<[UInt8]>] = [:]
     private var parked: [Connection: [Parked]] = [:]
 
+    /// Makes the worker of a box that is about to move to its thread.
     init(box: MessageBox, driver: AsyncDriver) {
       self.box = box
       self.driver = driver
@@ -39,6 +43,7 @@
 
     // MARK: Calls
 
+    /// Begins a get whose context is the number of the call.
     func get(
       _ message: [UInt8], from connection: Connection, _ timeout: Duration?,
       _ call: AsyncCall<[UInt8]>

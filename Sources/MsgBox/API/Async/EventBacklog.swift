@@ -3,11 +3,14 @@
 
   /// The events of an asynchronous box, in order; ends when the box has ended.
   public struct AsyncEvents: AsyncSequence, Sendable {
+    /// An event with bytes of its own.
     public typealias Element = OwnedEvent
+    /// Awaiting an event does not fail.
     public typealias Failure = Never
 
     let backlog: EventBacklog
 
+    /// Begins to take the events.
     public func makeAsyncIterator() -> Iterator { Iterator(backlog: backlog) }
 
     /// Takes the events one by one.
@@ -29,7 +32,9 @@
   /// The events that nobody has taken yet. Messages and requests are bounded, in number and in
   /// bytes, because peers make them; all others follow from what the program has begun.
   final class EventBacklog: Sendable {
+    /// Messages and requests that may wait.
     static let maxMessages = 65_536
+    /// Bytes of messages and requests that may wait.
     static let maxBytes = 16 << 20
 
     fileprivate typealias Taker = CheckedContinuation<OwnedEvent?, Never>
@@ -48,8 +53,10 @@
 
     private let state = Mutex(State())
 
+    /// Messages and requests that found no room.
     var dropped: UInt64 { state.withLock { $0.dropped } }
 
+    /// Gives an event to who waits for one, or keeps it.
     func append(_ event: OwnedEvent) {
       let taker: Taker? = state.withLock { state in
         if !state.takers.isEmpty { return state.takers.removeFirst().taker }
@@ -70,6 +77,7 @@
       for each in takers { each.taker.resume(returning: nil) }
     }
 
+    /// The next event; nil when there will be none, or the task is cancelled.
     func next() async -> OwnedEvent? {
       let number = state.withLock { state in
         state.lastTaker += 1
