@@ -1,5 +1,5 @@
 /// One end of a session, or a listener: a flat record found by its slot. What only some need hangs off it.
-package struct ConnectionRecord: Vacant {
+package struct ConnectionRecord: Vacant, Linked {
   package enum Role: UInt8, Sendable {
     case listener
     /// We connected.
@@ -65,9 +65,8 @@ package struct ConnectionRecord: Vacant {
   var socket = ConnectionRecord.noSocket
   /// The listener's slot, of a server connection.
   var listener = ConnectionRecord.noSlot
-  /// The neighbours among the connections of the same listener.
-  var previous = ConnectionRecord.noSlot
-  var next = ConnectionRecord.noSlot
+  /// Its place among the connections of the same listener.
+  var links = SlotLinks()
   var timer = TimerID.none
   /// Ours: what packets to us carry.
   var session: UInt64 = 0
@@ -104,17 +103,15 @@ final class Traffic {
 
   var lastReplyID: UInt16 = 0
   var nextMessageID: UInt32 = 0
-  /// Waiting gets by reply id; `firstGet` and `lastGet` hold them in the order of asking.
+  /// Waiting gets by reply id, and in the order of asking.
   var getsByReplyID: [UInt16: UInt32] = [:]
-  var firstGet = ConnectionRecord.noSlot
-  var lastGet = ConnectionRecord.noSlot
+  var waitingGets = SlotList()
   /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.
   var quarantine = FIFO<QuarantinedID>()
   var quarantined: Set<UInt16> = []
 
-  var requestCount = 0
-  var firstRequest = ConnectionRecord.noSlot
-  var lastRequest = ConnectionRecord.noSlot
+  /// Requests of the peer in the order of their coming.
+  var openRequests = SlotList()
 
   var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
@@ -163,9 +160,8 @@ final class ClientState {
 final class ListenerState {
   let locator: Locator?
   let options: ConnectionOptions
-  var connectionCount = 0
-  var firstConnection = ConnectionRecord.noSlot
-  var lastConnection = ConnectionRecord.noSlot
+  /// Its connections in the order of their coming.
+  var connections = SlotList()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
 

@@ -70,11 +70,11 @@ extension Endpoint {
     guard status == .ok else { return status }
     traffic.lastReplyID = replyID
     if !isImplicit { traffic.nextMessageID &+= 1 }
-    var get = WaitingGet(
+    let get = WaitingGet(
       connection: UInt32(slot), replyID: replyID, messageID: messageID, context: context)
-    get.previous = traffic.lastGet
     guard let index = gets.insert(get) else { return .busy }
-    linkGet(index, traffic)
+    traffic.getsByReplyID[replyID] = UInt32(index)
+    gets.append(index, to: &traffic.waitingGets)
     let deadline = now + (timeout ?? options(slot).getTimeout)
     gets[index].timer = timers.schedule(.get, index, at: deadline)
     return .ok

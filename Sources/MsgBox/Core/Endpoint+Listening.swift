@@ -106,7 +106,7 @@ extension Endpoint {
       sendAccept(known)
       return
     }
-    guard state.connectionCount < Int(state.options.maxConnections), connections.hasRoom else {
+    guard state.connections.count < Int(state.options.maxConnections), connections.hasRoom else {
       counters.drop(.connectionsFull)
       if answerBudget.spend(on: source.remote.ip, at: now) {
         answer(.close(.overload), session: hello.session, source)
@@ -156,7 +156,7 @@ extension Endpoint {
     guard connections.contains(listener, generation: hello.listenerGeneration),
       connections[listener].phase == .open, let state = connections[listener].listenerState
     else { return nil }
-    guard state.connectionCount < Int(state.options.maxConnections) else {
+    guard state.connections.count < Int(state.options.maxConnections) else {
       counters.drop(.connectionsFull)
       return nil
     }
@@ -183,32 +183,15 @@ extension Endpoint {
 
   mutating func link(_ slot: Int, to listener: Int) {
     guard let state = connections[listener].listenerState else { return }
-    state.connectionCount += 1
-    connections[slot].previous = state.lastConnection
-    if state.lastConnection == ConnectionRecord.noSlot {
-      state.firstConnection = UInt32(slot)
-    } else {
-      connections[Int(state.lastConnection)].next = UInt32(slot)
-    }
-    state.lastConnection = UInt32(slot)
+    connections.append(slot, to: &state.connections)
   }
 
   mutating func unlink(_ slot: Int) {
-    let connection = connections[slot]
-    guard connection.listener != ConnectionRecord.noSlot,
-      let state = connections[Int(connection.listener)].listenerState
+    let listener = connections[slot].listener
+    guard listener != ConnectionRecord.noSlot,
+      let state = connections[Int(listener)].listenerState
     else { return }
-    state.connectionCount -= 1
-    if connection.previous == ConnectionRecord.noSlot {
-      state.firstConnection = connection.next
-    } else {
-      connections[Int(connection.previous)].next = connection.next
-    }
-    if connection.next == ConnectionRecord.noSlot {
-      state.lastConnection = connection.previous
-    } else {
-      connections[Int(connection.next)].previous = connection.previous
-    }
+    connections.unlink(slot, from: &state.connections)
   }
 
   // MARK: End
@@ -217,8 +200,7 @@ extension Endpoint {
   mutating func retireListener(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .retiring
-    while state.firstConnection != ConnectionRecord.noSlot {
-      let connection = Int(state.firstConnection)
+    while let connection = state.connections.first {
       if connections[connection].phase == .open {
         close(connection, .normal, .connectionClosed, .endUnlistened, at: now)
       } else {

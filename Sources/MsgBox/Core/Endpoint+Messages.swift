@@ -141,21 +141,17 @@ extension Endpoint {
     }
     let traffic = traffic(slot)
     // The peer has at most 65535 ids in use, so the oldest of more than that is one it has given up.
-    if traffic.requestCount >= Int(UInt16.max) { removeRequest(Int(traffic.firstRequest)) }
+    if traffic.openRequests.count >= Int(UInt16.max), let oldest = traffic.openRequests.first {
+      removeRequest(oldest)
+    }
     let request = OpenRequest(
       connection: UInt32(slot), replyID: header.replyID,
-      messageID: isImplicit ? nil : messageID, previous: traffic.lastRequest)
+      messageID: isImplicit ? nil : messageID)
     guard let index = requests.insert(request) else {
       counters.drop(.requestsFull)
       return
     }
-    if traffic.lastRequest == ConnectionRecord.noSlot {
-      traffic.firstRequest = UInt32(index)
-    } else {
-      requests[Int(traffic.lastRequest)].next = UInt32(index)
-    }
-    traffic.lastRequest = UInt32(index)
-    traffic.requestCount += 1
+    requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
       box: configuration.box, slot: index, generation: requests.generation(index))
     tell(.request, slot, payload, count, request: handle)
@@ -210,31 +206,12 @@ extension Endpoint {
     return released > 0
   }
 
-  mutating func linkGet(_ index: Int, _ traffic: Traffic) {
-    traffic.getsByReplyID[gets[index].replyID] = UInt32(index)
-    if traffic.lastGet == ConnectionRecord.noSlot {
-      traffic.firstGet = UInt32(index)
-    } else {
-      gets[Int(traffic.lastGet)].next = UInt32(index)
-    }
-    traffic.lastGet = UInt32(index)
-  }
-
   private mutating func removeGet(_ index: Int) {
     timers.cancel(&gets[index].timer)
     let get = gets[index]
     if let traffic = connections[Int(get.connection)].traffic {
       traffic.getsByReplyID[get.replyID] = nil
-      if get.previous == ConnectionRecord.noSlot {
-        traffic.firstGet = get.next
-      } else {
-        gets[Int(get.previous)].next = get.next
-      }
-      if get.next == ConnectionRecord.noSlot {
-        traffic.lastGet = get.previous
-      } else {
-        gets[Int(get.next)].previous = get.previous
-      }
+      gets.unlink(index, from: &traffic.waitingGets)
     }
     gets.remove(index)
   }
@@ -258,7 +235,7 @@ extension Endpoint {
 
   mutating func failAllGets(_ slot: Int, _ status: Status) {
     guard let traffic = connections[slot].traffic else { return }
-    while traffic.firstGet != ConnectionRecord.noSlot { failGet(Int(traffic.firstGet), status) }
+    while let first = traffic.waitingGets.first { failGet(first, status) }
   }
 
   // MARK: Open requests
@@ -266,25 +243,13 @@ extension Endpoint {
   mutating func removeRequest(_ index: Int) {
     let request = requests[index]
     if let traffic = connections[Int(request.connection)].traffic {
-      if request.previous == ConnectionRecord.noSlot {
-        traffic.firstRequest = request.next
-      } else {
-        requests[Int(request.previous)].next = request.next
-      }
-      if request.next == ConnectionRecord.noSlot {
-        traffic.lastRequest = request.previous
-      } else {
-        requests[Int(request.next)].previous = request.previous
-      }
-      traffic.requestCount -= 1
+      requests.unlink(index, from: &traffic.openRequests)
     }
     requests.remove(index)
   }
 
   mutating func removeAllRequests(_ slot: Int) {
     guard let traffic = connections[slot].traffic else { return }
-    while traffic.firstRequest != ConnectionRecord.noSlot {
-      removeRequest(Int(traffic.firstRequest))
-    }
+    while let first = traffic.openRequests.first { removeRequest(first) }
   }
 }

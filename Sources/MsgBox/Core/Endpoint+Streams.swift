@@ -66,7 +66,7 @@ extension Endpoint {
     else { throw .short }
     let listener = Int(connections[slot].listener)
     let limit = Int(options(slot).maxConnections)
-    guard let state = connections[listener].listenerState, state.connectionCount <= limit else {
+    guard let state = connections[listener].listenerState, state.connections.count <= limit else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }

@@ -1,24 +1,22 @@
 /// A get of ours that waits for its reply.
-struct WaitingGet: Vacant {
+struct WaitingGet: Vacant, Linked {
   var connection = ConnectionRecord.noSlot
   var replyID: UInt16 = 0
   /// Nil towards an implicit peer, whose replies carry none.
   var messageID: UInt32?
   var context: UInt = 0
   var timer = TimerID.none
-  var previous = ConnectionRecord.noSlot
-  var next = ConnectionRecord.noSlot
+  var links = SlotLinks()
 
   static var vacant: WaitingGet { WaitingGet() }
 }
 
 /// A request of the peer that our program has not answered yet.
-struct OpenRequest: Vacant {
+struct OpenRequest: Vacant, Linked {
   var connection = ConnectionRecord.noSlot
   var replyID: UInt16 = 0
   var messageID: UInt32?
-  var previous = ConnectionRecord.noSlot
-  var next = ConnectionRecord.noSlot
+  var links = SlotLinks()
 
   static var vacant: OpenRequest { OpenRequest() }
 }

@@ -1,0 +1,49 @@
+/// The neighbours of a record in the one list that it may be in.
+struct SlotLinks {
+  var previous = ConnectionRecord.noSlot
+  var next = ConnectionRecord.noSlot
+}
+
+/// A record that can be in a list of its slab.
+protocol Linked {
+  var links: SlotLinks { get set }
+}
+
+/// Slots of a slab in the order of their adding; any is added or taken out in constant time, and none costs memory.
+struct SlotList {
+  fileprivate var head = ConnectionRecord.noSlot
+  fileprivate var tail = ConnectionRecord.noSlot
+  fileprivate(set) var count = 0
+
+  var first: Int? { head == ConnectionRecord.noSlot ? nil : Int(head) }
+}
+
+extension Slab where Record: Linked {
+  mutating func append(_ slot: Int, to list: inout SlotList) {
+    let number = UInt32(truncatingIfNeeded: slot)
+    self[slot].links = SlotLinks(previous: list.tail)
+    if list.tail == ConnectionRecord.noSlot {
+      list.head = number
+    } else {
+      self[Int(list.tail)].links.next = number
+    }
+    list.tail = number
+    list.count += 1
+  }
+
+  mutating func unlink(_ slot: Int, from list: inout SlotList) {
+    let links = self[slot].links
+    if links.previous == ConnectionRecord.noSlot {
+      list.head = links.next
+    } else {
+      self[Int(links.previous)].links.next = links.next
+    }
+    if links.next == ConnectionRecord.noSlot {
+      list.tail = links.previous
+    } else {
+      self[Int(links.next)].links.previous = links.previous
+    }
+    self[slot].links = SlotLinks()
+    list.count -= 1
+  }
+}
