@@ -56,9 +56,9 @@ struct LayeringTests {
     }
   }
 
-  /// A dictionary or set is known by the name that it was declared with, a private one in its own file. A loop over
-  /// that name, or a call that takes its elements in their order, is found by the text; what is hidden behind another
-  /// name is not.
+  /// A dictionary or set is known by the name that it was declared with, a private one in its own
+  /// file. A loop over that name, or a call that takes its elements in their order, is found by the
+  /// text; what is hidden behind another name is not.
   @Test("Wire and Core never go through a dictionary or a set", arguments: ["Wire", "Core"])
   func hashedOrder(folder: String) throws {
     let sources = try sources(folder)

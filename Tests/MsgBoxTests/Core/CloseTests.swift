@@ -119,7 +119,8 @@ struct CloseTests {
     pair.finish()
   }
 
-  /// A client's socket closes after the last repeat, so nobody is there to tell the server's heartbeats.
+  /// A client's socket closes after the last repeat, so nobody is there to tell the server's
+  /// heartbeats.
   @Test("When every close of a client is lost, the server loses it by its silence")
   func allLostOfClient() throws {
     let pair = try Pair(.udp)

@@ -132,7 +132,8 @@ struct HeartbeatTests {
     }
   }
 
-  /// Virtual hours of the next test. The full measure of 24 takes minutes in a debug build: MSGBOX_HOURS=24.
+  /// Virtual hours of the next test. The full measure of 24 takes minutes in a debug build:
+  /// MSGBOX_HOURS=24.
   private static let hours = UInt64(environmentNumber("MSGBOX_HOURS") ?? 1)
 
   @Test("Idle pairs with 10 % loss lose nobody, for hours")

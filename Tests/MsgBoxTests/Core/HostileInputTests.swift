@@ -198,4 +198,62 @@ struct HostileInputTests {
     fuzz.run(Self.million / 4)
     fuzz.finish()
   }
+
+  @Test("Random frames on streams trap nothing, and the listener goes on", arguments: 0..<2)
+  func randomStreams(part: Int) throws {
+    let simulation = Simulation(seed: UInt64(part) + 70)
+    let server = simulation.addNode("server")
+    let listener = server.listen(.tcp)
+    _ = try #require(server.wait(for: .listening))
+    let host = simulation.addNode("host")
+    var dice = SeededRandom(seed: UInt64(part) + 70)
+    for _ in 0..<1000 {
+      let stream = try #require(RawStream(from: host, to: server.address(of: listener)))
+      if dice.chance(900) { stream.send(RawPacket.frame(RawPacket.hello(own: 7))) }
+      var bytes: [UInt8] = []
+      for _ in 0..<dice.within(1...8) { bytes += Fuzz.frame(&dice) }
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let piece = rest.prefix(dice.within(1...60))
+        stream.send(Array(piece))
+        rest = rest.dropFirst(piece.count)
+      }
+      simulation.run(for: .milliseconds(30))
+      stream.close()
+    }
+    let good = try #require(RawStream(from: host, to: server.address(of: listener)))
+    #expect(good.shakeHands())
+    good.send(RawPacket.frame(RawPacket.oneWay(nil, "good")))
+    simulation.run(for: .milliseconds(50))
+    #expect(server.log.last(.message)?.text == "good")
+    good.close()
+    finishAll(simulation)
+  }
+
+  @Test(
+    "Random datagrams from its server trap no client, and give it one outcome", arguments: 0..<2)
+  func randomServer(part: Int) throws {
+    let simulation = Simulation(seed: UInt64(part) + 80)
+    let stranger = simulation.addStranger(at: RawServer.strangerAddress(3))
+    let client = simulation.addNode("client")
+    var dice = SeededRandom(seed: UInt64(part) + 80)
+    for _ in 0..<200 {
+      stranger.forget()
+      let handle = client.connect(.udp, to: stranger.address, options: quickOptions())
+      _ = client.get("?", from: handle, context: UInt(handle.rawValue))
+      simulation.run(for: .milliseconds(20))
+      let hello = try #require(stranger.received.first { $0.kind == .hello })
+      let own = try #require(hello.ownID)
+      if dice.chance(800) { stranger.send(RawPacket.accept(own, own: 9), to: hello.from) }
+      for _ in 0..<40 {
+        stranger.send(Fuzz.datagram(sessions: [own], &dice), to: hello.from)
+        if dice.chance(100) { simulation.run(for: .milliseconds(5)) }
+      }
+      simulation.run(for: .milliseconds(30))
+      if client.guarantees.isAlive(handle) { #expect(client.disconnect(handle) == .ok) }
+      simulation.run(for: .milliseconds(10))
+    }
+    finishAll(simulation)
+    #expect(client.log.count(.connectionSetup) > 100)
+  }
 }

@@ -58,7 +58,7 @@ struct SocketTests {
   }
 
   @Test(
-    "A datagram that the system refuses to send is counted, and is the reason when nothing else comes"
+    "A datagram that the system refuses to send is counted, and told if nothing else comes"
   )
   func sendFailed() throws {
     simulation.bounces = false

@@ -55,7 +55,8 @@ struct EventLog {
 
   func events(of handle: Handle) -> [LoggedEvent] { events.filter { $0.handle == handle } }
 
-  /// The kinds of the events of `handle`, or of all, such as "connectionSetup reply connectionClosed".
+  /// The kinds of the events of `handle`, or of all, such as "connectionSetup reply
+  /// connectionClosed".
   func string(of handle: Handle? = nil) -> String {
     events.filter { handle == nil || $0.handle == handle }.map { "\($0.kind)" }
       .joined(separator: " ")

@@ -7,7 +7,8 @@ func environmentNumber(_ name: String) -> Int? {
   ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
 }
 
-/// Random datagrams for an endpoint that has a listener and a few sessions, without a network between.
+/// Random datagrams for an endpoint that has a listener and a few sessions, without a network
+/// between.
 final class Fuzz {
   private let raw: RawServer
   private var sessions: [UInt64] = []
@@ -29,7 +30,8 @@ final class Fuzz {
     raw.server.guarantees = Guarantees("server") { _ in }
   }
 
-  /// Feeds `count` datagrams; every one must leave its mark on a counter, or cause an event or an answer.
+  /// Feeds `count` datagrams; every one must leave its mark on a counter, or cause an event or an
+  /// answer.
   func run(_ count: Int) {
     for index in 0..<count {
       if index % 200 == 0, !renewSessions() {
@@ -118,6 +120,25 @@ final class Fuzz {
     case 1: return randomRest(sessions, &dice)
     default: return mutated(sessions, &dice)
     }
+  }
+
+  /// A frame of a stream, good or bad.
+  static func frame(_ dice: inout SeededRandom) -> [UInt8] {
+    if dice.chance(50) { return dice.bytes(dice.below(50)) }
+    let kind = RawPacket.Kind(rawValue: UInt8(dice.below(10))) ?? .oneWay
+    let isRequest = kind == .request || kind == .reply
+    let flags = UInt16(truncatingIfNeeded: dice.chance(200) ? dice.word() : 0) & 0x0700
+    var packet =
+      RawPacket.header(
+        kind, session: dice.chance(30) ? 1 : nil,
+        flags: flags | (isRequest ? RawPacket.fragment : 0),
+        packets: dice.chance(950) ? 1 : UInt16(dice.below(3)),
+        replyID: UInt16(dice.below(isRequest ? 4 : 2)))
+      + (isRequest ? RawPacket.u32(UInt32(dice.below(3))) : []) + dice.bytes(dice.below(60))
+    if dice.chance(100) { packet[dice.below(packet.count)] = UInt8(dice.below(256)) }
+    var frame = RawPacket.frame(packet)
+    if dice.chance(50) { frame[dice.below(4)] = UInt8(dice.below(256)) }
+    return frame
   }
 
   private static func randomRest(_ sessions: [UInt64], _ dice: inout SeededRandom) -> [UInt8] {

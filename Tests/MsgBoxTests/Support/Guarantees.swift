@@ -18,7 +18,8 @@ struct Guarantees {
   private let name: String
   private let report: (String) -> Void
   private var records: [Handle: Record] = [:]
-  /// The contexts of the gets that wait. Beside the records, so that looking at one of those copies no set.
+  /// The contexts of the gets that wait. Beside the records, so that looking at one of those copies
+  /// no set.
   private var gets: [Handle: Set<UInt>] = [:]
   private var openRequests: [Handle: Handle] = [:]
   private var justEnded: Handle?

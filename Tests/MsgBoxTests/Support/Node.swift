@@ -22,7 +22,8 @@ final class Node {
   /// What the next opening or binding of a socket fails with.
   var openFailure: (status: Status, systemError: Int32)?
   var bindFailure: (status: Status, systemError: Int32)?
-  /// Datagrams and inputs that a turn takes before it looks at its timers; the rest waits in the kernel.
+  /// Datagrams and inputs that a turn takes before it looks at its timers; the rest waits in the
+  /// kernel.
   var inputsPerTurn = Int.max
   private(set) var actions: [Action] = []
 

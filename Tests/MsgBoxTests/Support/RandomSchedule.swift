@@ -233,7 +233,8 @@ struct RandomSchedule {
 
   // MARK: The end
 
-  /// Heals the network and ends everything; sometimes the programs are told nothing for a while before.
+  /// Heals the network and ends everything; sometimes the programs are told nothing for a while
+  /// before.
   private mutating func finish() {
     simulation.changeAll {
       $0.isUp = true

@@ -180,7 +180,8 @@ final class Simulation {
   }
 }
 
-/// Somebody on the network who is no endpoint: sends any bytes from any address, and keeps what comes.
+/// Somebody on the network who is no endpoint: sends any bytes from any address, and keeps what
+/// comes.
 final class Stranger {
   let address: Address
   private(set) var received: [Datagram] = []

@@ -1,6 +1,7 @@
 import MsgBox
 
-/// What a simulation has yet to do, by time; what is due at the same time is done in the order of its scheduling.
+/// What a simulation has yet to do, by time; what is due at the same time is done in the order of
+/// its scheduling.
 struct WorkQueue {
   enum Work {
     case datagram(Datagram)
