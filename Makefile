@@ -15,7 +15,8 @@ PREFIX = /usr/local
 DESTDIR =
 BUILD = build
 SCRATCH = .build
-OPTIMIZE = -O
+# Symbols cost nothing: installing strips them, and the archive is made without.
+OPTIMIZE = -O -g
 COVERAGE_FLOOR = 90
 
 version_part = $(shell sed -n 's/^\#define MSG_VERSION_$(1) \([0-9]*\)$$/\1/p' include/msgbox.h)
@@ -166,7 +167,7 @@ $(BUILD)/lib/libmsgbox.so: $(BUILD)/lib/$(SONAME)
 $(BUILD)/lib/libmsgbox.a: $(OBJECTS) include/msgbox.h scripts/header-functions
 	@mkdir -p $(@D)
 	$(LD) -r --gc-sections $(addprefix -u ,$(EXPORTS)) -o $(BUILD)/embedded/all.o $(OBJECTS)
-	$(OBJCOPY) --wildcard --keep-global-symbol='msg_*' --strip-unneeded \
+	$(OBJCOPY) --wildcard --keep-global-symbol='msg_*' --strip-unneeded --strip-debug \
 	  --remove-section=.swift1_autolink_entries --remove-section=.comment \
 	  $(BUILD)/embedded/all.o $(BUILD)/embedded/libmsgbox.o
 	rm -f $@
