@@ -217,8 +217,8 @@ MSG_API msg_Conn msg_listen(const char *address, msg_Callback callback);
 MSG_API msg_Conn msg_connect(const char *address, msg_Callback callback);
 
 /* Runs one turn of the thread's default box: sends what is queued, waits up to `timeout_ms` (0: not at all, negative:
-   without limit) until something happens, and calls the callbacks. Returns the number of events delivered (0 after
-   a wake or a time-out), or ERR_REENTRANT, ERR_NO_DESCRIPTORS, ERR_NO_MEMORY. */
+   without limit) until something happens, and calls the callbacks. Returns the number of events delivered, which is 0
+   after a time-out, a wake, or a turn of heartbeats alone; or ERR_REENTRANT, ERR_NO_DESCRIPTORS, ERR_NO_MEMORY. */
 MSG_API int32_t msg_runloop(int32_t timeout_ms);
 
 /* Returns the calling thread's default box, made on first use; id 0 if it cannot be made. */

@@ -102,7 +102,7 @@ struct CallbackTests {
   }
 
   @Test(
-    "A listener cannot be sent to, nor a connection unlistened", arguments: [Transport.tcp, .udp])
+    "A listener cannot be sent to, nor a connection unlistened", arguments: bothTransports)
   func wrongKind(transport: Transport) throws {
     let pair = try Pair(transport)
     #expect(pair.server.send("", to: pair.listener) == .invalidArgument)
@@ -115,7 +115,7 @@ struct CallbackTests {
 
   @Test(
     "A request's handle is bad for a second answer and after the end",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func answeredTwice(transport: Transport) throws {
     let pair = try Pair(transport)
     #expect(pair.client.get("1", from: pair.up, context: 1) == .ok)
@@ -130,7 +130,7 @@ struct CallbackTests {
     pair.finish()
   }
 
-  @Test("Shutting down tells the peers and calls nothing", arguments: [Transport.tcp, .udp])
+  @Test("Shutting down tells the peers and calls nothing", arguments: bothTransports)
   func shutDown(transport: Transport) throws {
     let pair = try Pair(transport)
     let events = pair.server.log.total

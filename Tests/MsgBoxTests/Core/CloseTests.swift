@@ -5,7 +5,7 @@ import Testing
 struct CloseTests {
   @Test(
     "A close ends exactly the connection of its sender, once on each side",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func onlyItsOwn(transport: Transport) throws {
     let pair = try Pair(transport)
     let other = pair.simulation.addNode("other")
@@ -24,7 +24,7 @@ struct CloseTests {
     pair.finish()
   }
 
-  @Test("Crossing closes give one closed on each side", arguments: [Transport.tcp, .udp])
+  @Test("Crossing closes give one closed on each side", arguments: bothTransports)
   func crossing(transport: Transport) throws {
     let pair = try Pair(transport)
     #expect(pair.client.disconnect(pair.up) == .ok)
@@ -39,7 +39,7 @@ struct CloseTests {
 
   @Test(
     "What was queued before the disconnect arrives before the close",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func queuedFirst(transport: Transport) throws {
     let pair = try Pair(transport)
     for index in 0..<300 { #expect(pair.client.send("\(index)", to: pair.up) == .ok) }
@@ -51,7 +51,7 @@ struct CloseTests {
 
   @Test(
     "A program that disconnects and exits at once is heard to close",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func exitAtOnce(transport: Transport) throws {
     let pair = try Pair(transport)
     #expect(pair.client.disconnect(pair.up) == .ok)
@@ -64,7 +64,7 @@ struct CloseTests {
 
   @Test(
     "Open gets are missing before the closed of a disconnect on either side",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func missingFirst(transport: Transport) throws {
     let pair = try Pair(transport)
     for context in UInt(1)...5 {
@@ -203,7 +203,7 @@ struct CloseTests {
 
   @Test(
     "An end cancels every timer, get and request of its connection",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func nothingLeft(transport: Transport) throws {
     let pair = try Pair(transport)
     for round in UInt(1)...50 {

@@ -5,7 +5,7 @@ import Testing
 struct GoldenCycleTests {
   @Test(
     "Each of 20 clients sees setup, replies, closed; the server ready to closed",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func manyClients(transport: Transport) throws {
     let simulation = Simulation(seed: 5)
     let server = simulation.addNode("server")
@@ -78,7 +78,7 @@ struct GoldenCycleTests {
   }
 
   @Test(
-    "Answers in reverse order reach the contexts of their gets", arguments: [Transport.tcp, .udp])
+    "Answers in reverse order reach the contexts of their gets", arguments: bothTransports)
   func reverseOrder(transport: Transport) throws {
     let pair = try Pair(transport)
     for context in UInt(1)...5 {
@@ -94,7 +94,7 @@ struct GoldenCycleTests {
     pair.finish()
   }
 
-  @Test("A server gets from its client, with its own context", arguments: [Transport.tcp, .udp])
+  @Test("A server gets from its client, with its own context", arguments: bothTransports)
   func serverAsks(transport: Transport) throws {
     let pair = try Pair(transport)
     pair.client.onEvent = { node, event in
@@ -114,7 +114,7 @@ struct GoldenCycleTests {
 
   @Test(
     "A stored handle names its peer for life, and keeps a context of its own",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func storedHandles(transport: Transport) throws {
     let pair = try Pair(transport)
     let other = pair.simulation.addNode("other")
@@ -138,7 +138,7 @@ struct GoldenCycleTests {
 
   @Test(
     "Unlistening closes each connection, then ends the listener and its socket",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func unlisten(transport: Transport) throws {
     let pair = try Pair(transport)
     let other = pair.simulation.addNode("other")
@@ -159,7 +159,7 @@ struct GoldenCycleTests {
 
   @Test(
     "Disconnecting a server's connection leaves the listener alone",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func disconnectAtServer(transport: Transport) throws {
     let pair = try Pair(transport)
     #expect(pair.server.disconnect(pair.down) == .ok)
@@ -173,7 +173,7 @@ struct GoldenCycleTests {
 
   @Test(
     "Empty messages, requests and replies arrive, also many at once",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func empty(transport: Transport) throws {
     let pair = try Pair(transport)
     pair.server.onEvent = { node, event in
@@ -193,7 +193,7 @@ struct GoldenCycleTests {
 
   @Test(
     "What 100 clients sent while the server slept is told apart in one turn",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func oneTurn(transport: Transport) throws {
     let simulation = Simulation(seed: 9)
     let server = simulation.addNode("server")

@@ -116,7 +116,7 @@ struct HeartbeatTests {
 
   @Test(
     "A peer that falls silent is lost between 30 and 40 seconds later",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func silence(transport: Transport) throws {
     for seed in UInt64(1)...5 {
       let pair = try Pair(transport, seed: seed)

@@ -53,7 +53,7 @@ struct QueueMarkTests {
     pair.finish()
   }
 
-  @Test("The mark of bytes lets one message overshoot", arguments: [Transport.tcp, .udp])
+  @Test("The mark of bytes lets one message overshoot", arguments: bothTransports)
   func bytes(transport: Transport) throws {
     var options = ConnectionOptions()
     options.sendMarkBytes = 2000
@@ -69,7 +69,7 @@ struct QueueMarkTests {
     pair.finish()
   }
 
-  @Test("Nobody who was not refused is told to be writable", arguments: [Transport.tcp, .udp])
+  @Test("Nobody who was not refused is told to be writable", arguments: bothTransports)
   func quiet(transport: Transport) throws {
     let pair = try Pair(transport)
     for _ in 0..<1000 { #expect(pair.client.send([1], to: pair.up) == .ok) }
@@ -79,7 +79,7 @@ struct QueueMarkTests {
     pair.finish()
   }
 
-  @Test("The marks hold before the setup too", arguments: [Transport.tcp, .udp])
+  @Test("The marks hold before the setup too", arguments: bothTransports)
   func beforeSetup(transport: Transport) throws {
     let simulation = Simulation(seed: 2)
     let server = simulation.addNode("server")
@@ -121,7 +121,7 @@ struct QueueMarkTests {
 
   @Test(
     "A message above the largest that the peer accepts is refused at the send",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func peersLargest(transport: Transport) throws {
     var options = ConnectionOptions()
     options.maxMessageBytes = 100

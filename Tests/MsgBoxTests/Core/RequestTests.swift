@@ -4,7 +4,7 @@ import Testing
 @Suite("Requests and replies")
 struct RequestTests {
   @Test(
-    "A get that nobody answers is missing after its time-out", arguments: [Transport.tcp, .udp])
+    "A get that nobody answers is missing after its time-out", arguments: bothTransports)
   func timeOut(transport: Transport) throws {
     let pair = try Pair(transport)
     let start = pair.simulation.now
@@ -22,7 +22,7 @@ struct RequestTests {
   }
 
   @Test(
-    "100 gets are missing before a dead server is lost, once", arguments: [Transport.tcp, .udp])
+    "100 gets are missing before a dead server is lost, once", arguments: bothTransports)
   func deadServer(transport: Transport) throws {
     let pair = try Pair(transport)
     for context in UInt(1)...100 {
@@ -45,7 +45,7 @@ struct RequestTests {
 
   @Test(
     "A reply after the time-out is dropped and counted, and is no event",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func lateReply(transport: Transport) throws {
     let pair = try Pair(transport)
     #expect(pair.client.get("", from: pair.up, timeout: .milliseconds(100)) == .ok)
@@ -163,7 +163,7 @@ struct RequestTests {
 
   @Test(
     "Requests of two clients in one turn, answered in any order, go back to their own",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func twoClients(transport: Transport) throws {
     let pair = try Pair(transport)
     let other = pair.simulation.addNode("other")
@@ -192,7 +192,7 @@ struct RequestTests {
   }
 
   @Test(
-    "Both ends use the same reply ids at once without mixing", arguments: [Transport.tcp, .udp])
+    "Both ends use the same reply ids at once without mixing", arguments: bothTransports)
   func bothDirections(transport: Transport) throws {
     let pair = try Pair(transport)
     for node in [pair.client, pair.server] {

@@ -18,6 +18,7 @@ struct SessionTests {
       finishAll(raw.simulation)
     }
     #expect(ids.count == 3000 && Set(ids).count == 3000 && !ids.contains(0))
+    #expect(ids.allSatisfy { $0 >> 56 == 0 }, "the first byte is for steering")
   }
 
   @Test("Control packets have their own short form")
@@ -186,7 +187,7 @@ struct SessionTests {
     finishAll(simulation)
   }
 
-  @Test("Connections above the limit of a listener are refused", arguments: [Transport.tcp, .udp])
+  @Test("Connections above the limit of a listener are refused", arguments: bothTransports)
   func connectionLimit(transport: Transport) throws {
     var options = ConnectionOptions()
     options.maxConnections = 1
@@ -322,7 +323,7 @@ struct SessionTests {
 
   @Test(
     "A client with a reconnect wait goes on with a new connection",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func reconnect(transport: Transport) throws {
     var options = quickOptions()
     options.reconnectWait = .seconds(5)
@@ -358,7 +359,7 @@ struct SessionTests {
     pair.finish()
   }
 
-  @Test("A peer that closes is not connected to again", arguments: [Transport.tcp, .udp])
+  @Test("A peer that closes is not connected to again", arguments: bothTransports)
   func noReconnectAfterClose(transport: Transport) throws {
     var options = quickOptions()
     options.reconnectWait = .seconds(1)

@@ -5,7 +5,7 @@ import Testing
 struct SetupTests {
   private let simulation = Simulation()
 
-  @Test("A connection to where nobody listens fails once", arguments: [Transport.tcp, .udp])
+  @Test("A connection to where nobody listens fails once", arguments: bothTransports)
   func refused(transport: Transport) throws {
     let server = simulation.addNode("server")
     let client = simulation.addNode("client")
@@ -80,7 +80,7 @@ struct SetupTests {
   }
 
   @Test(
-    "Port 0 reports the port, and the same port twice is in use", arguments: [Transport.tcp, .udp])
+    "Port 0 reports the port, and the same port twice is in use", arguments: bothTransports)
   func ports(transport: Transport) throws {
     let node = simulation.addNode("server")
     let first = node.listen(transport)
@@ -108,7 +108,7 @@ struct SetupTests {
     finishAll(simulation)
   }
 
-  @Test("A name without an address gives the error", arguments: [Transport.tcp, .udp])
+  @Test("A name without an address gives the error", arguments: bothTransports)
   func unknownName(transport: Transport) throws {
     let client = simulation.addNode("client")
     let host = Locator.Host.name(Array("nobody.example".utf8))
@@ -118,7 +118,7 @@ struct SetupTests {
   }
 
   @Test(
-    "A socket that cannot be opened gives the system's reason", arguments: [Transport.tcp, .udp])
+    "A socket that cannot be opened gives the system's reason", arguments: bothTransports)
   func noDescriptors(transport: Transport) throws {
     let node = simulation.addNode("client")
     node.openFailure = (.noDescriptors, 24)
@@ -134,7 +134,7 @@ struct SetupTests {
 
   @Test(
     "Disconnecting before the setup cancels it, missing replies first",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func cancelled(transport: Transport) throws {
     simulation.bounces = false
     let server = simulation.addNode("server")
@@ -153,7 +153,7 @@ struct SetupTests {
     finishAll(simulation)
   }
 
-  @Test("Unlistening before the outcome cancels it", arguments: [Transport.tcp, .udp])
+  @Test("Unlistening before the outcome cancels it", arguments: bothTransports)
   func unlistenedEarly(transport: Transport) throws {
     let node = simulation.addNode("server")
     let handle = node.listen(transport)
@@ -168,7 +168,7 @@ struct SetupTests {
 
   @Test(
     "What is queued before the setup leaves after the accept, in order",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func queuedEarly(transport: Transport) throws {
     let server = simulation.addNode("server")
     server.onEvent = { node, event in
@@ -191,7 +191,7 @@ struct SetupTests {
 
   @Test(
     "What is queued for a setup that fails is missing before the error",
-    arguments: [Transport.tcp, .udp])
+    arguments: bothTransports)
   func queuedInVain(transport: Transport) throws {
     let server = simulation.addNode("server")
     let client = simulation.addNode("client")

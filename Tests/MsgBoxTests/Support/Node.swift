@@ -148,7 +148,7 @@ final class Node {
     var rounds = 0
     while let deadline = endpoint.nextDeadline, deadline <= now {
       rounds += 1
-      guard rounds <= 64 else {
+      guard rounds <= 4 else {
         return simulation.violation("\(name): the deadline stays in the past after a drain")
       }
       endpoint.handleTimeout(at: now, drainedAt: drainedAt)

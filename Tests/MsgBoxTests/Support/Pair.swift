@@ -88,3 +88,6 @@ extension Census {
       && getsWaiting == 0 && requestsOpen == 0
   }
 }
+
+/// The argument of a test that must hold on both.
+let bothTransports: [Transport] = [.tcp, .udp]

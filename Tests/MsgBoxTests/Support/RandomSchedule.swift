@@ -6,7 +6,7 @@ struct RandomSchedule {
   private let simulation: Simulation
   private let transport: Transport?
   private var random: SeededRandom
-  private var listeners: [(node: Node, handle: Handle, address: Address)] = []
+  private var listeners: [(node: Node, transport: Transport, address: Address)] = []
   private let programs = Programs()
   /// Whether `record` is wanted.
   var isRecording = false
@@ -29,7 +29,7 @@ struct RandomSchedule {
   /// Runs the schedule; gives what broke.
   mutating func run() -> [String] {
     prepare()
-    for _ in 0..<random.within(6...16) {
+    for _ in 0..<random.within(8...28) {
       step()
       simulation.run(for: .milliseconds(UInt64(random.below(random.chance(100) ? 3000 : 120))))
     }
@@ -122,9 +122,8 @@ struct RandomSchedule {
     let transport = anyTransport()
     let port = UInt16(random.chance(100) ? 7000 : 7000 + random.below(4))
     programs.contexts += 1
-    let handle = node.listen(
-      transport, port: port, options: options(), context: programs.contexts)
-    listeners.append((node, handle, Address(ip: node.ip, port: port)))
+    _ = node.listen(transport, port: port, options: options(), context: programs.contexts)
+    listeners.append((node, transport, Address(ip: node.ip, port: port)))
   }
 
   private mutating func connect() {
@@ -133,7 +132,7 @@ struct RandomSchedule {
     let isWrong = random.chance(50)
     let address = Address(ip: target.address.ip, port: isWrong ? 9 : target.address.port)
     let handle = node.connect(
-      anyTransport(), to: address, options: options(), context: programs.contexts)
+      target.transport, to: address, options: options(), context: programs.contexts)
     if random.chance(300) { Self.talk(node, handle, &random, programs) }
   }
 
@@ -178,7 +177,7 @@ struct RandomSchedule {
     node.restart()
     listeners.removeAll { $0.node === node && random.chance(300) }
     for target in listeners where target.node === node {
-      _ = node.listen(anyTransport(), port: target.address.port, options: options())
+      _ = node.listen(target.transport, port: target.address.port, options: options())
     }
   }
 

@@ -93,4 +93,37 @@ import Testing
     let nothing: [UInt8] = []
     #expect(nothing.span.bigEndian(UInt8.self, at: 0) == nil)
   }
+
+  @Test("Bytes are copied to the front of a buffer if they fit, else not at all")
+  func copyToFront() {
+    for count in 0...5 {
+      let bytes = [UInt8](repeating: 9, count: count)
+      var buffer: [UInt8] = [1, 2, 3, 4]
+      var target = buffer.mutableSpan
+      let fits = target.copyToFront(bytes.span)
+      #expect(fits == (count <= 4))
+      let kept = count > 4 ? 0 : count
+      #expect(buffer == [UInt8](repeating: 9, count: kept) + [1, 2, 3, 4][kept...])
+    }
+    var nothing: [UInt8] = []
+    var target = nothing.mutableSpan
+    let empty: [UInt8] = []
+    let fits = target.copyToFront(empty.span)
+    #expect(fits)
+  }
+
+  @Test("Numbers are written as they are read, and bytes are appended whole")
+  func written() {
+    var bytes: [UInt8] = []
+    bytes.append(bigEndian: UInt8(0xff))
+    bytes.append(bigEndian: UInt16(0x0102))
+    bytes.append(bigEndian: UInt32(0x0304_0506))
+    bytes.append(bigEndian: UInt64.max - 1)
+    let more: [UInt8] = [7, 8]
+    bytes.append(bytes: more.span)
+    let expected: [UInt8] = [
+      0xff, 1, 2, 3, 4, 5, 6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 7, 8,
+    ]
+    #expect(bytes == expected)
+  }
 }

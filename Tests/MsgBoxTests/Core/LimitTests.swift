@@ -1,0 +1,148 @@
+import MsgBox
+import Testing
+
+@Suite("Limits of an endpoint")
+struct LimitTests {
+  private let simulation = Simulation(seed: 17)
+
+  private func server(_ change: (inout EndpointConfiguration) -> Void) -> Node {
+    var configuration = EndpointConfiguration()
+    change(&configuration)
+    return simulation.addNode("server", configuration: configuration)
+  }
+
+  @Test("Above the limit of tombstones the oldest is forgotten, whoever closed")
+  func tombstones() throws {
+    let server = server { $0.maxTombstones = 5 }
+    let listener = server.listen(.udp)
+    _ = try #require(server.wait(for: .listening))
+    let address = server.address(of: listener)
+    let stranger = simulation.addStranger(at: RawServer.strangerAddress(1))
+    let sessions = try (UInt64(1)...20).map {
+      try #require(stranger.shakeHands(with: address, own: $0, in: simulation))
+    }
+    let handles = server.log.all(.connectionReady).map(\.handle)
+    for index in 0..<20 {
+      if index % 2 == 0 {
+        #expect(server.disconnect(handles[index]) == .ok)
+      } else {
+        stranger.send(RawPacket.close(sessions[index]), to: address)
+      }
+      simulation.run(for: .milliseconds(20))
+      #expect(server.census.tombstones <= 5)
+    }
+    #expect(server.log.count(.connectionClosed) == 20)
+    simulation.run(for: .seconds(1))
+    stranger.forget()
+    for session in sessions { stranger.send(RawPacket.heartbeat(session), to: address) }
+    simulation.run(for: .milliseconds(50))
+    #expect(server.dropped(.tombstone) == 5 && server.dropped(.unknownSession) == 15)
+    finishAll(simulation)
+  }
+
+  @Test("Requests above the limit of open ones are dropped and counted", arguments: bothTransports)
+  func openRequests(transport: Transport) throws {
+    let server = server { $0.maxOpenRequests = 3 }
+    let listener = server.listen(transport)
+    _ = try #require(server.wait(for: .listening))
+    let client = simulation.addNode("client")
+    let handle = client.connect(transport, to: server.address(of: listener))
+    for context in UInt(1)...10 {
+      #expect(client.get("", from: handle, context: context) == .ok)
+    }
+    _ = try #require(server.wait(for: .request, count: 3))
+    simulation.run(for: .milliseconds(100))
+    #expect(server.log.count(.request) == 3 && server.dropped(.requestsFull) == 7)
+    let request = try #require(server.log.first(.request)).request
+    #expect(server.answer("", to: request) == .ok)
+    #expect(client.get("", from: handle, context: 11) == .ok)
+    simulation.run(for: .milliseconds(100))
+    #expect(server.log.count(.request) == 4)
+    _ = try #require(client.wait(for: .replyMissing, count: 10))
+    finishAll(simulation)
+  }
+
+  @Test("Streams above the limit of those that have not said hello are refused")
+  func awaitingStreams() throws {
+    let server = server { $0.maxPendingHellos = 2 }
+    let listener = server.listen(.tcp)
+    _ = try #require(server.wait(for: .listening))
+    let host = simulation.addNode("host")
+    let streams = try (0..<3).map { _ in
+      try #require(RawStream(from: host, to: server.address(of: listener)))
+    }
+    simulation.run(for: .milliseconds(100))
+    #expect(server.dropped(.pendingFull) == 1)
+    #expect(streams[2].end != nil && streams[1].end == nil)
+    #expect(streams[0].shakeHands())
+    let next = try #require(RawStream(from: host, to: server.address(of: listener)))
+    #expect(next.shakeHands(own: 78))
+    for stream in streams + [next] { stream.close() }
+    finishAll(simulation)
+  }
+
+  @Test("An implicit peer above the limit of connections is dropped and counted")
+  func implicitPeers() throws {
+    var options = ConnectionOptions()
+    options.implicitPeers = true
+    options.maxConnections = 1
+    let raw = try RawServer(options: options)
+    raw.send(RawPacket.oneWay(nil, "first"))
+    let other = raw.simulation.addStranger(at: RawServer.strangerAddress(2))
+    other.send(RawPacket.oneWay(nil, "second"), to: raw.address)
+    raw.simulation.run(for: .milliseconds(50))
+    #expect(raw.server.log.all(.message).map(\.text) == ["first"])
+    #expect(raw.server.dropped(.connectionsFull) == 1)
+    finishAll(raw.simulation)
+  }
+
+  @Test("A slot whose generations are used up is never given again")
+  func generations() throws {
+    var slab = Slab<Number>(maxSlots: 1)
+    var last = UInt32(0)
+    var count = 0
+    while let slot = slab.insert(Number()) {
+      let generation = slab.generation(slot)
+      if generation <= last || slot != 0 {
+        Issue.record("the generation \(generation) comes again")
+      }
+      last = generation
+      slab.remove(slot)
+      count += 1
+    }
+    #expect(count > 1_000_000 && last <= Handle.maxGeneration)
+    #expect(!slab.contains(0, generation: last))
+  }
+
+  private struct Number: Vacant {
+    static var vacant: Number { Number() }
+  }
+
+  // MARK: Implicit peers' reply ids
+
+  @Test("The reply ids of gets that timed out rest before they are used again")
+  func quarantine() throws {
+    var options = ConnectionOptions()
+    options.implicitPeers = true
+    options.getTimeout = .milliseconds(10)
+    options.sendMarkMessages = 1_000_000
+    options.sendMarkBytes = 1 << 30
+    let raw = try RawServer(options: options)
+    raw.send(RawPacket.oneWay(nil, "hi"))
+    let handle = try #require(raw.server.log.last(.message)).handle
+    raw.server.log.isCountingOnly = true
+    for context in UInt(1)...65_535 {
+      let status = raw.server.get([], from: handle, context: context)
+      if status != .ok { Issue.record("the get \(context) gives \(status)") }
+    }
+    raw.simulation.run(for: .milliseconds(50))
+    #expect(raw.server.log.count(.replyMissing) == 65_535)
+    #expect(raw.server.get([], from: handle, context: 0) == .busy)
+    raw.simulation.run(for: .seconds(5))
+    #expect(raw.server.get([], from: handle, context: 0) == .ok)
+    raw.send(RawPacket.header(.reply, replyID: 9) + [1])
+    #expect(raw.server.log.count(.reply) == 0)
+    #expect(raw.server.dropped(.staleReply) == 1)
+    finishAll(raw.simulation)
+  }
+}
