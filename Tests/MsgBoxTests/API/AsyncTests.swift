@@ -158,6 +158,31 @@ struct AsyncTests {
     await server.close()
   }
 
+  @Test("With a wait for reconnecting, connecting goes on until somebody is there")
+  func reconnecting() async throws {
+    let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
+    let first = try await server.listen(on: "tcp://127.0.0.1:0")
+    let found = try await server.withBox { box in box.address(of: first) }
+    let address = try #require(found)
+    try await server.unlisten(first)
+    for await event in server.events { if case .listeningEnded = event { break } }
+    await #expect(throws: MessageError(.refused, systemError: 111)) {
+      try await client.connect(to: address)
+    }
+    let connecting = Task {
+      var options = Options()
+      options.reconnectWait = .milliseconds(20)
+      return try await client.connect(to: address, options: options)
+    }
+    // At least one attempt has failed when this has.
+    await #expect(throws: MessageError.self) { try await client.connect(to: address) }
+    _ = try await server.listen(on: address)
+    let connection = try await connecting.value
+    try await connection.disconnect()
+    await client.close()
+    await server.close()
+  }
+
   @Test("A box that nobody refers to ends, and so do its events")
   func forgotten() async throws {
     var box: AsyncMessageBox? = try AsyncMessageBox()
