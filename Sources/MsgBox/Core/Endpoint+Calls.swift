@@ -125,6 +125,7 @@ extension Endpoint {
   /// Queues a close to every connection and forgets everything but what is still to be transmitted; no events follow.
   package mutating func shutDown(at now: Instant) {
     for slot in connections.slots where connections.isLive(slot) {
+      if let state = connections[slot].listenerState { refusePendingHellos(state) }
       guard connections[slot].role != .listener, connections[slot].phase == .open else { continue }
       if connections[slot].transport == .udp {
         queueClose(slot, .normal)

@@ -186,7 +186,7 @@ extension Endpoint {
     } else if let slot = owner(source.socket), connections[slot].role == .client,
       connections[slot].phase == .helloing, connections[slot].session == session
     {
-      end(slot, .connectionSetupError, status(of: reason), at: now)
+      refused(slot, reason, at: now)
     } else if let stone = tombstones.slot(session: session) {
       tombstoneAnswered(stone)
     } else if let pending = pendingHellos.slot(session: session),

@@ -113,6 +113,12 @@ extension Endpoint {
     end(slot, .connectionClosed, status(of: reason), at: now)
   }
 
+  /// The peer said close instead of accept. A plain one comes from a listener that ends, so nobody listens there.
+  mutating func refused(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+    let status = reason == .normal ? .refused : status(of: reason)
+    end(slot, .connectionSetupError, status, at: now)
+  }
+
   /// The peer is gone without a close.
   mutating func lose(
     _ slot: Int, _ status: Status, systemError: Int32 = 0, at now: Instant

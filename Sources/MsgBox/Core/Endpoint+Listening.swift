@@ -117,17 +117,17 @@ extension Endpoint {
       counters.drop(.pendingFull)
       return
     }
-    addPendingHello(hello, listener, source, at: now)
+    addPendingHello(hello, listener, state, source, at: now)
   }
 
   private mutating func addPendingHello(
-    _ hello: Introduction, _ listener: Int, _ source: DatagramSource, at now: Instant
+    _ hello: Introduction, _ listener: Int, _ state: ListenerState, _ source: DatagramSource,
+    at now: Instant
   ) {
     let pending = PendingHello(
-      session: newSession(), peer: hello, listener: UInt32(listener),
-      listenerGeneration: connections.generation(listener), socket: source.socket,
+      session: newSession(), peer: hello, listener: UInt32(listener), socket: source.socket,
       remote: source.remote, local: source.local)
-    guard let slot = pendingHellos.insert(pending) else {
+    guard let slot = pendingHellos.insert(pending, to: &state.pendingHellos) else {
       counters.drop(.pendingFull)
       return
     }
@@ -148,14 +148,12 @@ extension Endpoint {
   }
 
   /// The first packet with the id of a pending hello came from where the hello came from: somebody is there.
-  /// Returns the slot of the new connection; nil if there is no room, or its listener has ended.
+  /// Returns the slot of the new connection; nil if there is no room.
   mutating func confirm(_ pending: Int, at now: Instant) -> Int? {
     let hello = pendingHellos[pending]
     removePendingHello(pending)
     let listener = Int(hello.listener)
-    guard connections.contains(listener, generation: hello.listenerGeneration),
-      connections[listener].phase == .open, let state = connections[listener].listenerState
-    else { return nil }
+    guard let state = connections[listener].listenerState else { return nil }
     guard state.connections.count < Int(state.options.maxConnections) else {
       counters.drop(.connectionsFull)
       return nil
@@ -176,7 +174,9 @@ extension Endpoint {
 
   mutating func removePendingHello(_ pending: Int) {
     timers.cancel(&pendingHellos[pending].timer)
-    pendingHellos.remove(pending)
+    let listener = Int(pendingHellos[pending].listener)
+    guard let state = connections[listener].listenerState else { return }
+    pendingHellos.remove(pending, from: &state.pendingHellos)
   }
 
   // MARK: The connections of a listener, in the order of their coming
@@ -207,6 +207,7 @@ extension Endpoint {
         discard(connection)
       }
     }
+    refusePendingHellos(state)
     let socket = connections[slot].socket
     if connections[slot].transport == .tcp {
       closeNow(socket)
@@ -214,6 +215,19 @@ extension Endpoint {
     } else {
       sealOpenDatagrams()
       finish(socket)
+    }
+  }
+
+  /// Tells those whose hellos were answered, and who may believe that they are connected.
+  mutating func refusePendingHellos(_ state: ListenerState) {
+    while let pending = state.pendingHellos.first {
+      let hello = pendingHellos[pending]
+      enqueue(
+        OutDatagram(
+          content: .control(.close(.normal), session: hello.peer.session),
+          remote: hello.remote, local: hello.local),
+        on: hello.socket)
+      removePendingHello(pending)
     }
   }
 

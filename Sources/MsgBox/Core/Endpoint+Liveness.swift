@@ -141,7 +141,7 @@ extension Endpoint {
       case .get: getTimedOut(due.index, at: now)
       case .pendingHello:
         pendingHellos[due.index].timer = .none
-        pendingHellos.remove(due.index)
+        removePendingHello(due.index)
       case .tombstone: tombstoneTimer(due.index, at: now)
       case .linger: lingerTimer(SocketID(rawValue: UInt32(due.index)))
       }

@@ -43,7 +43,7 @@ extension Endpoint {
       try receiveStreamAccept(frame, bytes, slot, at: now)
     case (.helloing, .close):
       let reason = CloseReason(rawValue: frame.head.header.replyID) ?? .normal
-      end(slot, .connectionSetupError, status(of: reason), at: now)
+      refused(slot, reason, at: now)
     case (.open, .oneWay), (.open, .request), (.open, .reply):
       try receiveStreamMessage(kind, frame, bytes, slot)
     case (.open, .heartbeat):

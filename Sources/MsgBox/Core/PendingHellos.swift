@@ -1,13 +1,14 @@
 /// A hello that was answered and not yet confirmed. It is no connection: no event tells of it.
-struct PendingHello: Vacant {
+struct PendingHello: Vacant, Linked {
   var session: UInt64 = 0
   var peer = Introduction(session: 0, lostAfter: 0, largest: 0)
   var listener = ConnectionRecord.noSlot
-  var listenerGeneration: UInt32 = 0
   var socket = ConnectionRecord.noSocket
   var remote = Address.unspecified
   var local = Address.unspecified
   var timer = TimerID.none
+  /// Its place among those of the same listener.
+  var links = SlotLinks()
 
   static var vacant: PendingHello { PendingHello() }
 }
@@ -40,15 +41,18 @@ struct PendingHellos {
     _modify { yield &hellos[slot] }
   }
 
-  mutating func insert(_ hello: PendingHello) -> Int? {
+  /// Adds a hello to the table, and to the list of its listener's.
+  mutating func insert(_ hello: PendingHello, to list: inout SlotList) -> Int? {
     guard let slot = hellos.insert(hello) else { return nil }
+    hellos.append(slot, to: &list)
     bySession[hello.session] = UInt32(truncatingIfNeeded: slot)
     bySource[key(hello)] = UInt32(truncatingIfNeeded: slot)
     return slot
   }
 
-  mutating func remove(_ slot: Int) {
+  mutating func remove(_ slot: Int, from list: inout SlotList) {
     let hello = hellos[slot]
+    hellos.unlink(slot, from: &list)
     bySession[hello.session] = nil
     bySource[key(hello)] = nil
     hellos.remove(slot)

@@ -90,6 +90,29 @@ struct SessionTests {
     finishAll(simulation)
   }
 
+  @Test(
+    "A listener that ends tells those it has not heard from since their hello",
+    arguments: [false, true])
+  func pendingAtUnlisten(acceptIsLost: Bool) throws {
+    let simulation = Simulation(seed: 8)
+    let server = simulation.addNode("server")
+    let client = simulation.addNode("client")
+    let listener = server.listen(.udp)
+    _ = try #require(server.wait(for: .listening))
+    simulation.onDatagram = { $0.kind != (acceptIsLost ? .accept : .heartbeat) }
+    _ = client.connect(.udp, to: server.address(of: listener))
+    simulation.run(for: .milliseconds(100))
+    #expect(server.census.pendingHellos == 1)
+    #expect(server.unlisten(listener) == .ok)
+    #expect(server.census.pendingHellos == 0)
+    simulation.run(for: .milliseconds(100))
+    #expect(server.log.string() == "listening listeningEnded")
+    let expected = acceptIsLost ? "connectionSetupError" : "connectionSetup connectionClosed"
+    #expect(client.log.string() == expected)
+    #expect(client.log.events.last?.status == (acceptIsLost ? .refused : .endPeer))
+    finishAll(simulation)
+  }
+
   @Test("The client repeats its confirmation until it hears more than the accept")
   func confirmation() throws {
     let simulation = Simulation(seed: 8)
