@@ -12,6 +12,8 @@
    from any thread. Callbacks come only from inside msg_runloop and msg_box_runloop, and every call of this
    header is legal inside every callback, except that running the loop there is MSG_ERR_REENTRANT.
 
+   When a thread or the process ends by exit, its boxes end as by msg_box_destroy. A forked child has no boxes.
+
    Handles. msg_Box, msg_Conn and msg_Request are numbers, never reused; 0 is never a handle. A handle that
    has ended is answered with MSG_ERR_BAD_HANDLE, never with a crash.
 
@@ -385,7 +387,8 @@ typedef struct msg_ConnStatistics {
 /* Fills in the statistics of a connection. Returns OK, ERR_INVALID_ARGUMENT, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
 MSG_API int32_t msg_conn_statistics(msg_Conn conn, msg_ConnStatistics *statistics);
 
-/* Levels of the log. Append only. */
+/* Levels of the log: warnings tell what failed or was lost, infos what opened and ended, debug lines messages and what
+   was dropped. Append only. */
 enum { MSG_LOG_ERROR = 1, MSG_LOG_WARNING = 2, MSG_LOG_INFO = 3, MSG_LOG_DEBUG = 4 };
 
 /* Gets one line of the log, without a line end; `text` lives until it returns. It must call nothing of this header. */

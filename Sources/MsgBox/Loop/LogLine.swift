@@ -14,6 +14,20 @@ struct LogLine {
     text.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
   }
 
+  mutating func append(_ text: [UInt8]) {
+    bytes.append(contentsOf: text)
+  }
+
+  /// Appends a C string without its final 0; NULL is empty.
+  @unsafe mutating func append(cString text: UnsafePointer<CChar>?) {
+    guard let text = unsafe text else { return }
+    var index = 0
+    while unsafe text[index] != 0 {
+      bytes.append(UInt8(bitPattern: unsafe text[index]))
+      index += 1
+    }
+  }
+
   mutating func append(_ number: Int) {
     var digits: [UInt8] = []
     var rest = number.magnitude

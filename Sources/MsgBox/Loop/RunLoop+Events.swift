@@ -26,6 +26,7 @@ extension RunLoop {
     {
       count += 1
       delivered += 1
+      note(event)
       switch event.payload {
       case .none: deliver(event, RawSpan())
       case .input(let offset, let count):

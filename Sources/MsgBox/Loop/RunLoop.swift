@@ -30,6 +30,8 @@ package final class RunLoop {
   var paused: [UInt64] = []
   var pauseEnds: Instant?
   var drain: DrainClock
+  /// The counters when drops were last logged.
+  var notedDrops = Counters()
   /// Events delivered in this turn.
   var delivered = 0
   /// When this turn has used up its time.
@@ -95,6 +97,7 @@ package final class RunLoop {
     runTimers()
     settle(deliver)
     flush()
+    noteDrops()
     isTurning = false
     if isEnding { finishShutDown() }
     if let failure { return .failure(failure.status) }
@@ -159,14 +162,5 @@ package final class RunLoop {
     let now = self.now
     guard !isEnding, let deadline = endpoint.nextDeadline, deadline <= now else { return }
     endpoint.handleTimeout(at: now, drainedAt: drain.judged(at: now))
-  }
-
-  /// Logs one line: `text`, and `number` behind it.
-  func note(_ level: LogLevel, _ text: StaticString, _ number: Int? = nil) {
-    guard let log, level.rawValue <= logLevel.rawValue else { return }
-    var line = LogLine()
-    line.append(text)
-    if let number { line.append(number) }
-    log(level, line.bytes.span)
   }
 }

@@ -254,11 +254,26 @@ import Testing
     #expect(lines == [])
     _ = test.listen(Locator(transport: .udp, host: loopback, port: port))
     try run([test]) { test.count(.listeningError) == 1 }
-    #expect(lines == ["warning: listening failed, error 98"])
-    test.loop.logLevel = .info
-    _ = test.listen(Locator(transport: .udp, host: loopbackIPv6, port: port))
-    try run([test]) { test.count(.listening) == 2 || test.count(.listeningError) == 2 }
-    #expect(lines.count == 2)
+    #expect(
+      lines == [
+        "warning: listening failed, error 98",
+        "warning: listening_error: the local address is in use, error 98",
+      ])
+    lines = []
+    test.loop.logLevel = .debug
+    let client = try TestLoop()
+    _ = client.connect(Locator(transport: .udp, host: loopback, port: port))
+    try run([client, test]) { test.count(.connectionReady) == 1 }
+    #expect(lines.count == 1)
+    #expect(lines.first?.hasPrefix("info: connection_ready udp://127.0.0.1:") == true)
+    lines = []
+    let stranger = try UDPSocket.connect(
+      to: Address(ip: IPAddress(v4: 0x7f00_0001), port: port), bufferBytes: 4096)
+    let batch = try #require(DatagramBatch())
+    batch.put([1, 2, 3], at: 0, to: .unspecified)
+    _ = try batch.send(0..<1, on: stranger.descriptor.rawValue, isIPv6: false, isConnected: true)
+    try run([client, test]) { !lines.isEmpty }
+    #expect(lines == ["debug: dropped 1: does not begin with the two bits of this protocol"])
   }
 }
 
