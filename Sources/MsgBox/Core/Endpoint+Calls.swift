@@ -20,7 +20,7 @@ extension Endpoint {
     if case .name(let name) = locator.host {
       actions.append(.resolve(handle(slot), name: name, port: locator.port))
     } else {
-      bind(slot, locator.host)
+      bind(slot, to: locator)
     }
     return handle(slot)
   }

@@ -32,9 +32,11 @@ extension Endpoint {
   package mutating func resolved(_ handle: Handle, _ addresses: [Address], at now: Instant) {
     guard let slot = slot(handle), connections[slot].phase == .resolving else { return }
     if connections[slot].role == .listener {
-      guard let address = addresses.first, let locator = connections[slot].listenerState?.locator
+      guard let address = addresses.first, var locator = connections[slot].listenerState?.locator
       else { return failListener(slot, .resolve) }
-      bind(slot, .ip(address.ip), port: locator.port)
+      locator.host = .ip(address.ip)
+      locator.scope = address.scope
+      bind(slot, to: locator)
       return
     }
     guard let state = connections[slot].clientState else { return }

@@ -1,12 +1,11 @@
 /// The server's side: sockets that listen, and the connections that are cloned from them.
 extension Endpoint {
-  mutating func bind(_ slot: Int, _ host: Locator.Host, port: UInt16? = nil) {
-    guard let state = connections[slot].listenerState, let locator = state.locator else { return }
+  /// Asks for the listener's socket; the host of `locator` is no name.
+  mutating func bind(_ slot: Int, to locator: Locator) {
+    guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .binding
     actions.append(
-      .bind(
-        handle(slot), locator.transport, host: host, port: port ?? locator.port,
-        bufferBytes: state.options.socketBufferBytes))
+      .bind(handle(slot), locator, bufferBytes: state.options.socketBufferBytes))
   }
 
   /// The listener has its socket; `local` is the bound address with the real port.

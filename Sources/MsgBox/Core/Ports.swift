@@ -11,8 +11,8 @@ package struct SocketID: Hashable, Sendable {
 package enum Action: Equatable, Sendable {
   /// Resolve a host name; answer with `resolved` or `resolveFailed`.
   case resolve(Handle, name: [UInt8], port: UInt16)
-  /// Bind a listening socket (UDP or TCP); answer with `bound` or `bindFailed`. `host` is never a name.
-  case bind(Handle, Transport, host: Locator.Host, port: UInt16, bufferBytes: UInt32)
+  /// Bind a listening socket; answer with `bound` or `bindFailed`. The host is never a name.
+  case bind(Handle, Locator, bufferBytes: UInt32)
   /// Open a UDP socket connected to the address; answer with `datagramOpened` or `openFailed`.
   case openDatagram(Handle, Address, bufferBytes: UInt32)
   /// Begin a TCP connection; answer with `streamOpened` as soon as there is a socket, then `streamConnected`, or

@@ -3,8 +3,7 @@ extension RunLoop {
   func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
-    case .bind(let handle, let transport, let host, let port, let bufferBytes):
-      bind(handle, transport, host, port, bufferBytes)
+    case .bind(let handle, let locator, let bufferBytes): bind(handle, locator, bufferBytes)
     case .openDatagram(let handle, let remote, let bufferBytes):
       openDatagram(handle, remote, bufferBytes)
     case .openStream(let handle, let remote): openStream(handle, remote)
@@ -25,18 +24,17 @@ extension RunLoop {
     }
   }
 
-  private func bind(
-    _ handle: Handle, _ transport: Transport, _ host: Locator.Host, _ port: UInt16,
-    _ bufferBytes: UInt32
-  ) {
+  private func bind(_ handle: Handle, _ locator: Locator, _ bufferBytes: UInt32) {
     do throws(Errno) {
       let socket: LoopSocket
-      switch transport {
+      switch locator.transport {
       case .udp:
-        let open = try UDPSocket.bind(host: host, port: port, bufferBytes: bufferBytes)
+        let open = try UDPSocket.bind(
+          host: locator.host, port: locator.port, scope: locator.scope, bufferBytes: bufferBytes)
         socket = try adopt(open, role: .datagram(isConnected: false), interest: .readable)
       case .tcp:
-        let open = try TCPSocket.listen(host: host, port: port)
+        let open = try TCPSocket.listen(
+          host: locator.host, port: locator.port, scope: locator.scope)
         socket = try adopt(open, role: .listener, interest: .readable)
       }
       note(.info, "listening on port ", Int(socket.local.port))

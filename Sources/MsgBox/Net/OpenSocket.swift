@@ -34,7 +34,7 @@ package func localAddress(of descriptor: Int32) throws(Errno) -> Address {
 /// Opens a socket for `host`; `*` is dual-stack, or IPv4 alone on a machine without IPv6. A name is
 /// an invalid argument.
 func openForHost(
-  _ host: Locator.Host, port: UInt16,
+  _ host: Locator.Host, port: UInt16, scope: UInt32,
   open: (cmsgbox_address, _ isDualStack: Bool, _ isWildcard: Bool) -> Int32
 ) throws(Errno) -> OpenSocket {
   switch host {
@@ -42,7 +42,7 @@ func openForHost(
     throw .invalidArgument
   case .ip(let ip):
     let isWildcard = ip == .unspecified || ip == IPAddress(v4: 0)
-    let result = open(cmsgbox_address(Address(ip: ip, port: port)), false, isWildcard)
+    let result = open(cmsgbox_address(Address(ip: ip, port: port, scope: scope)), false, isWildcard)
     return try OpenSocket(descriptor: FileDescriptor(result: result), isIPv6: !ip.isIPv4)
   case .any:
     let every = cmsgbox_address(Address(ip: .unspecified, port: port))

@@ -2,9 +2,12 @@ import CMsgBox
 
 /// Calls on TCP sockets.
 package enum TCPSocket {
-  /// A socket that listens on `host` and `port` (0: the system chooses).
-  package static func listen(host: Locator.Host, port: UInt16) throws(Errno) -> OpenSocket {
-    try openForHost(host, port: port) { address, isDualStack, _ in
+  /// A socket that listens on `host` and `port` (0: the system chooses); `scope` is the interface of
+  /// a link-local address.
+  package static func listen(
+    host: Locator.Host, port: UInt16, scope: UInt32 = 0
+  ) throws(Errno) -> OpenSocket {
+    try openForHost(host, port: port, scope: scope) { address, isDualStack, _ in
       unsafe withUnsafePointer(to: address) { unsafe cmsgbox_tcp_listen($0, isDualStack ? 1 : 0) }
     }
   }

@@ -2,12 +2,13 @@ import CMsgBox
 
 /// Opening of UDP sockets.
 package enum UDPSocket {
-  /// A socket that serves whoever sends to `host` and `port` (0: the system chooses). `bufferBytes`
-  /// is asked of the kernel, each way; it may give less.
+  /// A socket that serves whoever sends to `host` and `port` (0: the system chooses); `scope` is the
+  /// interface of a link-local address. `bufferBytes` is asked of the kernel, each way; it may give
+  /// less.
   package static func bind(
-    host: Locator.Host, port: UInt16, bufferBytes: UInt32
+    host: Locator.Host, port: UInt16, scope: UInt32 = 0, bufferBytes: UInt32
   ) throws(Errno) -> OpenSocket {
-    try openForHost(host, port: port) { address, isDualStack, isWildcard in
+    try openForHost(host, port: port, scope: scope) { address, isDualStack, isWildcard in
       unsafe withUnsafePointer(to: address) {
         unsafe cmsgbox_udp_bind($0, isDualStack ? 1 : 0, bufferBytes, isWildcard ? 1 : 0)
       }

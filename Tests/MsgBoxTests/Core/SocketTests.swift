@@ -25,6 +25,17 @@ struct SocketTests {
     finishAll(simulation)
   }
 
+  @Test("The interface of a link-local address reaches the socket", arguments: bothTransports)
+  func scope(transport: Transport) throws {
+    let server = simulation.addNode("server")
+    let locator = Locator(
+      transport: transport, host: .ip(IPAddress(high: 0xfe80 << 48, low: 1)), port: 0, scope: 7)
+    let handle = server.endpoint.listen(
+      locator, options: ConnectionOptions(), userWords: UserWords(), at: server.now)
+    let buffer = ConnectionOptions().socketBufferBytes
+    #expect(server.endpoint.pollAction() == .bind(handle, locator, bufferBytes: buffer))
+  }
+
   @Test(
     "The next address of a name is tried when one is silent or bounces", arguments: [true, false])
   func candidates(bounces: Bool) throws {

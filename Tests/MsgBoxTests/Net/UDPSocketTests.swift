@@ -174,6 +174,11 @@ import Testing
       let documentation = Locator.Host.ip(IPAddress(v4: 0xc000_0201))
       _ = try UDPSocket.bind(host: documentation, port: 0, bufferBytes: 65536)
     }
+    // A link-local address that nobody has: without its interface it would be an invalid argument.
+    let linkLocal = Locator.Host.ip(IPAddress(high: 0xfe80 << 48, low: 0x1234))
+    #expect(throws: Errno.addressNotAvailable) {
+      _ = try UDPSocket.bind(host: linkLocal, port: 0, scope: 1, bufferBytes: 65536)
+    }
     #expect(throws: Errno.invalidArgument) {
       _ = try UDPSocket.bind(host: .name([97]), port: 0, bufferBytes: 65536)
     }

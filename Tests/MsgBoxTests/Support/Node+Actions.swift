@@ -5,8 +5,7 @@ extension Node {
   func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
-    case .bind(let handle, let transport, let host, let port, _):
-      bind(handle, transport, host, port)
+    case .bind(let handle, let locator, _): bind(handle, locator)
     case .openDatagram(let handle, let remote, _): openDatagram(handle, remote)
     case .openStream(let handle, let remote): openStream(handle, remote)
     case .close(let id): removeSocket(id)?.stream?.close()
@@ -28,20 +27,19 @@ extension Node {
     }
   }
 
-  private func bind(
-    _ handle: Handle, _ transport: Transport, _ host: Locator.Host, _ port: UInt16
-  ) {
+  private func bind(_ handle: Handle, _ locator: Locator) {
+    let transport = locator.transport
     if let failure = bindFailure {
       bindFailure = nil
       return endpoint.bindFailed(
         handle, failure.status, systemError: failure.systemError, at: now)
     }
     var ip = IPAddress.unspecified
-    if case .ip(let given) = host { ip = given }
+    if case .ip(let given) = locator.host { ip = given }
     guard ip == .unspecified || addresses.contains(ip) else {
       return endpoint.bindFailed(handle, .system, systemError: 99, at: now)
     }
-    let port = port == 0 ? freePort() : port
+    let port = locator.port == 0 ? freePort() : locator.port
     guard !isTaken(port, transport) else {
       return endpoint.bindFailed(handle, .addressInUse, systemError: 98, at: now)
     }
