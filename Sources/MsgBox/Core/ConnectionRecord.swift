@@ -162,6 +162,8 @@ final class ListenerState {
   let options: ConnectionOptions
   /// Its connections in the order of their coming.
   var connections = SlotList()
+  /// How many of those are streams whose hello is not there: they take no place of a connection.
+  var awaitingCount = 0
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
   /// `acceptFailed` was reported and no accept has succeeded since.

@@ -56,6 +56,7 @@ extension Endpoint {
       return false
     }
     awaitingStreams += 1
+    state.awaitingCount += 1
     link(slot, to: owner)
     claim(socket, .stream, owner: slot)
     sockets[Int(socket.rawValue)].stream = StreamState(maxMessage: ownLargest(slot), phase: .open)

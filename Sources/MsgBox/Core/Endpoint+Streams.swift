@@ -66,12 +66,14 @@ extension Endpoint {
     else { throw .short }
     let listener = Int(connections[slot].listener)
     let limit = Int(options(slot).maxConnections)
-    guard let state = connections[listener].listenerState, state.connections.count <= limit else {
+    guard let state = connections[listener].listenerState,
+      state.connections.count - state.awaitingCount < limit
+    else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }
     timers.cancel(&connections[slot].timer)
-    awaitingStreams -= 1
+    endAwaiting(slot)
     connections[slot].session = newSession()
     open(slot, peer: hello, at: now)
     emit(.connectionReady, slot)
@@ -86,6 +88,12 @@ extension Endpoint {
       let accept = introduction(frame, bytes, atLeast: Introduction.acceptSize)
     else { throw .malformed }
     accepted(slot, by: accept, at: now)
+  }
+
+  /// The hello of a stream has come, or will not.
+  mutating func endAwaiting(_ slot: Int) {
+    awaitingStreams -= 1
+    connections[Int(connections[slot].listener)].listenerState?.awaitingCount -= 1
   }
 
   private func introduction(_ frame: Frame, _ bytes: Span<UInt8>, atLeast size: Int)

@@ -81,6 +81,28 @@ struct LimitTests {
     finishAll(simulation)
   }
 
+  @Test("Streams that say nothing take no place of a connection")
+  func silentStreams() throws {
+    var options = ConnectionOptions()
+    options.maxConnections = 2
+    let server = simulation.addNode("server")
+    let listener = server.listen(.tcp, options: options)
+    _ = try #require(server.wait(for: .listening))
+    let host = simulation.addNode("host")
+    let streams = try (0..<5).map { _ in
+      try #require(RawStream(from: host, to: server.address(of: listener)))
+    }
+    #expect(streams[3].shakeHands() && streams[4].shakeHands(own: 78))
+    streams[2].send(RawPacket.frame(RawPacket.hello(own: 79)))
+    simulation.run(for: .milliseconds(100))
+    #expect(server.log.count(.connectionReady) == 2 && server.dropped(.connectionsFull) == 1)
+    streams[3].close()
+    _ = try #require(server.wait(for: .connectionLost))
+    #expect(streams[1].shakeHands(own: 80))
+    for stream in streams { stream.close() }
+    finishAll(simulation)
+  }
+
   @Test("An implicit peer above the limit of connections is dropped and counted")
   func implicitPeers() throws {
     var options = ConnectionOptions()
