@@ -64,6 +64,9 @@ extension Endpoint {
       end(slot, .connectionSetupError, state.failure, systemError: state.failureError, at: now)
       return
     }
+    // What the address before it failed of is no reason of this one.
+    state.failure = .timedOut
+    state.failureError = 0
     let share = state.deadline.since(now) / UInt64(state.candidates.count + 1)
     state.candidateDeadline = now + share
     connections[slot].phase = .opening
@@ -133,11 +136,14 @@ extension Endpoint {
   }
 
   /// A datagram sent on this connected socket bounced (ECONNREFUSED, EHOSTUNREACH...): a hint, never a proof.
-  package mutating func bounced(_ socket: SocketID, _ status: Status, at now: Instant) {
+  package mutating func bounced(
+    _ socket: SocketID, _ status: Status, systemError: Int32, at now: Instant
+  ) {
     guard let slot = owner(socket), let state = connections[slot].clientState else { return }
     switch connections[slot].phase {
     case .helloing:
       state.failure = status
+      state.failureError = systemError
       // Somebody may come to listen there yet; only another address is worth leaving this one for.
       if !state.candidates.isEmpty { leaveCandidate(slot, at: now) }
     case .open:

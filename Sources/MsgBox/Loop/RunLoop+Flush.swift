@@ -69,7 +69,7 @@ extension RunLoop {
         if error.isBounce && socket.isConnectedDatagram && !hasBounced {
           // The error of an earlier datagram kept this one from being sent, and is gone.
           hasBounced = true
-          endpoint.bounced(socket.id, error.status, at: now)
+          bounced(socket, error)
         } else {
           note(.info, "a datagram was refused, error ", Int(error.rawValue))
           endpoint.sendFailed(

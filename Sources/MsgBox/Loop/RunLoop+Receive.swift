@@ -98,7 +98,7 @@ extension RunLoop {
         count = try batch.receive(from: socket.fd)
       } catch {
         guard error.isBounce else { return .drained }
-        if socket.isConnectedDatagram { endpoint.bounced(socket.id, error.status, at: now) }
+        if socket.isConnectedDatagram { bounced(socket, error) }
         settle(deliver)
         if socket.isOpen && !isEnding { continue }
         return .drained
@@ -128,5 +128,10 @@ extension RunLoop {
       endpoint.receive(bytes, on: socket.id, from: datagram.remote, to: local, at: receivedAt)
       settle(bytes, deliver)
     }
+  }
+
+  /// A datagram that was sent earlier on a connected socket did not arrive.
+  func bounced(_ socket: LoopSocket, _ error: Errno) {
+    endpoint.bounced(socket.id, error.status, systemError: error.rawValue, at: now)
   }
 }

@@ -336,7 +336,7 @@ struct SessionTests {
     pair.server.pause()
     pair.client.enter {
       pair.client.endpoint.bounced(
-        SocketID(rawValue: 0), .refused, at: pair.client.now)
+        SocketID(rawValue: 0), .refused, systemError: 111, at: pair.client.now)
     }
     pair.server.resume()
     pair.run(for: .seconds(60))

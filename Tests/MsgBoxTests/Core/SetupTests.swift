@@ -12,7 +12,7 @@ struct SetupTests {
     let handle = client.connect(transport, to: Address(ip: server.ip, port: 9))
     let event = try #require(client.wait(for: .connectionSetupError, within: .seconds(11)))
     #expect(event.handle == handle)
-    #expect(event.status == (transport == .tcp ? .refused : .timedOut) || event.status == .refused)
+    #expect(event.status == .refused && event.systemError == 111)
     simulation.run(for: .seconds(40))
     #expect(client.log.total == 1)
     finishAll(simulation)

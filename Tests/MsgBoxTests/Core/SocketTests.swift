@@ -63,8 +63,20 @@ struct SocketTests {
     let client = simulation.addNode("client")
     _ = client.connect(to: name("box.example", transport, port: 80))
     let failed = try #require(client.wait(for: .connectionSetupError))
-    #expect(failed.status == .refused)
+    #expect(failed.status == .refused && failed.systemError == 111)
     #expect(client.openSockets == 0)
+    finishAll(simulation)
+  }
+
+  @Test("The reason of an address that refused is not told of a silent one after it")
+  func lastReason() throws {
+    let refusing = simulation.addNode("refusing")
+    let silent = simulation.addStranger(at: Address(ip: IPAddress(v4: 0xc000_0201), port: 80))
+    simulation.names["box.example"] = [refusing.ip, silent.address.ip]
+    let client = simulation.addNode("client")
+    _ = client.connect(to: name("box.example", .udp, port: 80))
+    let failed = try #require(client.wait(for: .connectionSetupError))
+    #expect(failed.status == .timedOut && failed.systemError == 0)
     finishAll(simulation)
   }
 

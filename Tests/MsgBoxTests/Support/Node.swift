@@ -308,7 +308,7 @@ final class Node {
     guard socket.remote != nil else { return }
     enter { [self] in
       guard self.socket(socket.id) === socket else { return }
-      endpoint.bounced(socket.id, .refused, at: now)
+      endpoint.bounced(socket.id, .refused, systemError: 111, at: now)
     }
   }
 
