@@ -10,7 +10,8 @@
    Threads. A box and everything in it belongs to the thread that made it; a handle used from another
    thread is answered with MSG_ERR_WRONG_THREAD. Only msg_waker_wake and msg_waker_destroy may be called
    from any thread. Callbacks come only from inside msg_runloop and msg_box_runloop, and every call of this
-   header is legal inside every callback, except that running the loop there is MSG_ERR_REENTRANT.
+   header is legal inside every callback, except that running the loop of its own box there is
+   MSG_ERR_REENTRANT.
 
    When a thread or the process ends by exit, its boxes end as by msg_box_destroy. A forked child has no boxes.
 
@@ -153,7 +154,8 @@ enum {
   msg_message = 7,                /* data */
   msg_request = 8,                /* data, request: answer it with msg_answer */
   msg_reply = 9,                  /* data, get_context */
-  msg_reply_missing = 10,         /* get_context, code: ERR_TIMED_OUT or ERR_CONNECTION_ENDED */
+  msg_reply_missing = 10,         /* get_context, code: ERR_TIMED_OUT, ERR_CONNECTION_ENDED, or
+                                     ERR_TOO_BIG for a get before setup that the peer turned out not to accept */
   msg_connection_closed = 11,     /* code: why; END_LOCAL, END_PEER, ... */
   msg_connection_lost = 12,       /* code: why; next is set if a reconnection follows */
   msg_writable = 13,              /* after ERR_WOULD_BLOCK: the queue is below half of its mark */
@@ -220,7 +222,8 @@ MSG_API msg_Conn msg_connect(const char *address, msg_Callback callback);
 
 /* Runs one turn of the thread's default box: sends what is queued, waits up to `timeout_ms` (0: not at all, negative:
    without limit) until something happens, and calls the callbacks. Returns the number of events delivered, which is 0
-   after a time-out, a wake, or a turn of heartbeats alone; or ERR_REENTRANT, ERR_NO_DESCRIPTORS, ERR_NO_MEMORY. */
+   after a time-out, a wake, or a turn of heartbeats alone; or ERR_REENTRANT, or when no box can be made or waiting fails ERR_LIMIT,
+   ERR_NO_DESCRIPTORS, ERR_NO_MEMORY or ERR_SYSTEM. */
 MSG_API int32_t msg_runloop(int32_t timeout_ms);
 
 /* Returns the calling thread's default box, made on first use; id 0 if it cannot be made. */

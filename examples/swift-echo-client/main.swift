@@ -1,5 +1,6 @@
-// Sends one message and three gets to an echo server, and disconnects: swift-echo-client tcp|udp
-// port Ends well only if the whole cycle was seen: setup, echo, three replies, closed.
+// Sends one message and three gets to an echo server, and disconnects:
+// swift-echo-client tcp|udp port
+// Ends well only if the whole cycle was seen: setup, echo, three replies, closed.
 import Glibc
 import MsgBox
 
