@@ -124,6 +124,26 @@ struct StreamTests {
     finishAll(simulation)
   }
 
+  @Test("A message that takes longer than the limit of silence to arrive is no silence")
+  func slowMessage() throws {
+    let server = try startServer()
+    let stream = try #require(
+      RawStream(from: simulation.addNode("host"), to: server.address))
+    #expect(stream.shakeHands())
+    let frame = RawPacket.frame(RawPacket.oneWay(nil, "this takes its time"))
+    for byte in frame {
+      stream.send([byte])
+      simulation.run(for: .seconds(5))
+    }
+    #expect(server.node.log.last(.message)?.text == "this takes its time")
+    #expect(server.node.log.count(.connectionLost) == 0)
+    stream.send(Array(frame.dropLast()))
+    let lost = try #require(server.node.wait(for: .connectionLost, within: .seconds(50)))
+    #expect(lost.status == .timedOut)
+    stream.close()
+    finishAll(simulation)
+  }
+
   @Test("A killed process is lost to its peer at once")
   func killed() throws {
     let pair = try Pair(.tcp)
