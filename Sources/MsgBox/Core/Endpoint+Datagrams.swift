@@ -141,6 +141,7 @@ extension Endpoint {
         counters.drop(.short)
         return
       }
+      guard takesAnswers(connections[slot].socket) else { return }
       sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)

@@ -140,11 +140,8 @@ extension Endpoint {
     let hello = pendingHellos[pending]
     var introduction = introduction(Int(hello.listener))
     introduction.session = hello.session
-    enqueue(
-      OutDatagram(
-        content: .control(.accept(introduction), session: hello.peer.session),
-        remote: hello.remote, local: hello.local),
-      on: hello.socket)
+    let source = DatagramSource(socket: hello.socket, remote: hello.remote, local: hello.local)
+    answer(.accept(introduction), session: hello.peer.session, source)
   }
 
   /// The first packet with the id of a pending hello came from where the hello came from: somebody is there.
