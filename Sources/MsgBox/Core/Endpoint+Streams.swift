@@ -15,9 +15,10 @@ extension Endpoint {
   package mutating func receiveStream(_ bytes: Span<UInt8>, on socket: SocketID, at now: Instant) {
     counters.bytesReceived &+= UInt64(bytes.count)
     guard let stream = stream(socket), stream.phase == .open else { return }
+    // A part of a frame is heard too: a large one may take longer to come than silence may last.
+    if let slot = owner(socket) { connections[slot].lastHeard = now }
     do throws(DropReason) {
       while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
-        connections[slot].lastHeard = now
         try receiveFrame(frame, bytes, slot, at: now)
       }
     } catch {

@@ -124,6 +124,23 @@ struct StreamTests {
     finishAll(simulation)
   }
 
+  @Test("A frame that takes longer to come than silence may last keeps its connection alive")
+  func slowFrame() throws {
+    let server = try startServer()
+    let stream = try #require(RawStream(from: simulation.addNode("host"), to: server.address))
+    #expect(stream.shakeHands())
+    let frame = RawPacket.frame(RawPacket.oneWay(nil, "ten pieces"))
+    for byte in frame {
+      stream.send([byte])
+      simulation.run(for: .seconds(5))
+    }
+    #expect(server.node.log.string() == "listening connectionReady message")
+    simulation.run(for: .seconds(36))
+    #expect(server.node.log.last(.connectionLost)?.status == .timedOut)
+    stream.close()
+    finishAll(simulation)
+  }
+
   @Test("A killed process is lost to its peer at once")
   func killed() throws {
     let pair = try Pair(.tcp)
