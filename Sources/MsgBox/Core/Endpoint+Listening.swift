@@ -113,9 +113,11 @@ extension Endpoint {
       }
       return
     }
-    guard pendingHellos.count < configuration.maxPendingHellos else {
+    if pendingHellos.count >= configuration.maxPendingHellos {
       counters.drop(.pendingFull)
-      return
+      // The oldest makes room: who answers within a round trip gets in, however many hellos a flood leaves behind.
+      guard let oldest = state.pendingHellos.first else { return }
+      removePendingHello(oldest)
     }
     addPendingHello(hello, listener, state, source, at: now)
   }

@@ -192,7 +192,7 @@ struct SessionTests {
     finishAll(raw.simulation)
   }
 
-  @Test("Hellos above the limit of pending ones are dropped and counted")
+  @Test("Hellos above the limit of pending ones displace the oldest, and are counted")
   func pendingLimit() throws {
     let simulation = Simulation(seed: 2)
     var configuration = EndpointConfiguration()
@@ -207,6 +207,10 @@ struct SessionTests {
     simulation.run(for: .seconds(1))
     #expect(server.census.pendingHellos <= 10)
     #expect(server.dropped(.pendingFull) == 40)
+    let client = simulation.addNode("client")
+    _ = client.connect(.udp, to: server.address(of: listener))
+    #expect(client.wait(for: .connectionSetup, within: .seconds(1)) != nil)
+    #expect(server.wait(for: .connectionReady, within: .seconds(1)) != nil)
     finishAll(simulation)
   }
 
