@@ -258,7 +258,7 @@ extension Endpoint {
     record.socket = source.socket
     record.session = newSession()
     record.flags.insert(.implicit)
-    guard state.connections.count < Int(state.options.maxConnections),
+    guard state.sessionCount < Int(state.options.maxConnections),
       let slot = connections.insert(record)
     else {
       counters.drop(.connectionsFull)

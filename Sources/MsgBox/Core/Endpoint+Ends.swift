@@ -42,7 +42,7 @@ extension Endpoint {
   private mutating func forget(_ slot: Int, at now: Instant) {
     let connection = connections[slot]
     timers.cancel(&connections[slot].timer)
-    if connection.phase == .awaitingHello { awaitingStreams -= 1 }
+    if connection.phase == .awaitingHello { endsWaiting(slot) }
     if connection.phase == .open {
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)

@@ -57,6 +57,7 @@ extension Endpoint {
       return false
     }
     awaitingStreams += 1
+    state.awaitingHello += 1
     link(slot, to: owner)
     claim(socket, .stream, owner: slot)
     sockets[Int(socket.rawValue)].stream = StreamState(maxMessage: ownLargest(slot), phase: .open)
@@ -106,7 +107,7 @@ extension Endpoint {
       sendAccept(known)
       return
     }
-    guard state.connections.count < Int(state.options.maxConnections), connections.hasRoom else {
+    guard state.sessionCount < Int(state.options.maxConnections), connections.hasRoom else {
       counters.drop(.connectionsFull)
       if answerBudget.spend(on: source.remote.ip, at: now) {
         answer(.close(.overload), session: hello.session, source)
@@ -156,7 +157,7 @@ extension Endpoint {
     removePendingHello(pending)
     let listener = Int(hello.listener)
     guard let state = connections[listener].listenerState else { return nil }
-    guard state.connections.count < Int(state.options.maxConnections) else {
+    guard state.sessionCount < Int(state.options.maxConnections) else {
       counters.drop(.connectionsFull)
       return nil
     }

@@ -67,17 +67,23 @@ extension Endpoint {
     else { throw .short }
     let listener = Int(connections[slot].listener)
     let limit = Int(options(slot).maxConnections)
-    guard let state = connections[listener].listenerState, state.connections.count <= limit else {
+    guard let state = connections[listener].listenerState, state.sessionCount < limit else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }
     timers.cancel(&connections[slot].timer)
-    awaitingStreams -= 1
+    endsWaiting(slot)
     connections[slot].session = newSession()
     open(slot, peer: hello, at: now)
     emit(.connectionReady, slot)
     appendToStream(
       connections[slot].socket, .accept(introduction(slot)), session: hello.session)
+  }
+
+  /// A stream no longer waits for its hello.
+  mutating func endsWaiting(_ slot: Int) {
+    awaitingStreams -= 1
+    connections[Int(connections[slot].listener)].listenerState?.awaitingHello -= 1
   }
 
   private mutating func receiveStreamAccept(
