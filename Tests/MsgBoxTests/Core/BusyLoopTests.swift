@@ -1,0 +1,37 @@
+import MsgBox
+import Testing
+
+/// An endpoint whose loop is slow, or cannot send.
+@Suite("What a busy loop leaves undone")
+struct BusyLoopTests {
+  private let now = Instant(nanoseconds: 1_000_000_000)
+
+  private func endpoint() -> Endpoint {
+    Endpoint(configuration: EndpointConfiguration(), random: RandomSource(seed: 7), now: now)
+  }
+
+  @Test("An attempt never asks for a second socket while the first was not opened")
+  func openings() throws {
+    var endpoint = endpoint()
+    let locator = Locator(transport: .tcp, host: .name(Array("box.example".utf8)), port: 80)
+    let handle = endpoint.connect(locator, options: .init(), userWords: UserWords(), at: now)
+    _ = endpoint.pollAction()
+    let addresses = [1, 2].map { Address(ip: IPAddress(v4: $0), port: 80) }
+    endpoint.resolved(handle, addresses, at: now)
+    let later = now + .seconds(6)
+    endpoint.handleTimeout(at: later, drainedAt: later)
+    let first = [endpoint.pollAction(), endpoint.pollAction()]
+    #expect(first == [.openStream(handle, addresses[0]), nil])
+    let isWanted = endpoint.streamOpened(handle, SocketID(rawValue: 0), at: later)
+    #expect(isWanted)
+    let last = later + .seconds(1)
+    endpoint.handleTimeout(at: last, drainedAt: last)
+    let second = [endpoint.pollAction(), endpoint.pollAction()]
+    #expect(second == [.close(SocketID(rawValue: 0)), .openStream(handle, addresses[1])])
+    endpoint.handleTimeout(at: now + .seconds(10), drainedAt: last)
+    let end = endpoint.pollEvent()?.kind
+    #expect(end == .connectionSetupError)
+    let isLate = endpoint.streamOpened(handle, SocketID(rawValue: 0), at: last)
+    #expect(!isLate)
+  }
+}
