@@ -115,7 +115,14 @@ extension Endpoint {
 
   mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID) {
     guard socketIsOpen(socket) else { return }
-    sockets[Int(socket.rawValue)].out.append(datagram)
+    let index = Int(socket.rawValue)
+    if sockets[index].isBlocked, case .control = datagram.content,
+      sockets[index].out.count >= SocketState.blockedMark
+    {
+      counters.drop(.sendFailed)
+      return
+    }
+    sockets[index].out.append(datagram)
     markReady(socket)
   }
 

@@ -34,4 +34,33 @@ struct BusyLoopTests {
     let isLate = endpoint.streamOpened(handle, SocketID(rawValue: 0), at: last)
     #expect(!isLate)
   }
+
+  @Test("What others have a blocked socket answer is bounded")
+  func blockedAnswers() throws {
+    var endpoint = endpoint()
+    let locator = Locator(transport: .udp, host: .any, port: 80)
+    let listener = endpoint.listen(locator, options: .init(), userWords: UserWords(), at: now)
+    _ = endpoint.pollAction()
+    let socket = SocketID(rawValue: 0)
+    let local = Address(ip: IPAddress(v4: 1), port: 80)
+    let isBound = endpoint.bound(listener, socket, local: local, at: now)
+    #expect(isBound)
+    endpoint.setBlocked(socket, true)
+    for own in UInt64(1)...10_000 {
+      let hello = RawPacket.hello(own: own)
+      let remote = Address(ip: IPAddress(v4: 2), port: 5000)
+      endpoint.receive(hello.span, on: socket, from: remote, to: local, at: now)
+    }
+    endpoint.setBlocked(socket, false)
+    var room = [UInt8](repeating: 0, count: 1200)
+    var sent = 0
+    while true {
+      var span = room.mutableSpan
+      guard endpoint.pollTransmit(into: &span, at: now) != nil else { break }
+      sent += 1
+    }
+    #expect(sent == 4096)
+    let dropped = endpoint.counters.dropped(.sendFailed)
+    #expect(dropped == 10_000 - 4096)
+  }
 }
