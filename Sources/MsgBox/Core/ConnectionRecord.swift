@@ -51,6 +51,8 @@ package struct ConnectionRecord: Vacant, Linked {
     static let isConfirmed = Flags(rawValue: 32)
     /// Its options accept less than a datagram can carry: each message is measured.
     static let limitsMessages = Flags(rawValue: 64)
+    /// Opened by the datagram at hand: a heartbeat answers it, unless something else does.
+    static let owesBeat = Flags(rawValue: 128)
   }
 
   package static let noSocket = SocketID(rawValue: .max)

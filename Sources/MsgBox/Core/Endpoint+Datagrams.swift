@@ -34,6 +34,10 @@ extension Endpoint {
     }
     guard let slot else { return }
     receiveRest(&parser, datagram, slot, at: now)
+    if connections[slot].phase == .open, connections[slot].flags.contains(.owesBeat) {
+      connections[slot].flags.remove(.owesBeat)
+      beat(slot, at: now)
+    }
   }
 
   private mutating func receiveRest(
@@ -141,6 +145,7 @@ extension Endpoint {
         counters.drop(.short)
         return
       }
+      connections[slot].flags.remove(.owesBeat)
       sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)

@@ -171,7 +171,7 @@ extension Endpoint {
     link(slot, to: listener)
     open(slot, peer: hello.peer, at: now)
     emit(.connectionReady, slot)
-    beat(slot, at: now)
+    connections[slot].flags.insert(.owesBeat)
     return slot
   }
 

@@ -230,6 +230,31 @@ struct SessionTests {
     pair.finish()
   }
 
+  @Test("The datagram that confirms a hello has one answer, whatever is in it")
+  func oneAnswer() throws {
+    let raw = try RawServer()
+    var own: UInt64 = 500
+    func confirm(_ first: (UInt64) -> [UInt8]) throws -> [RawPacket.Kind?] {
+      own += 1
+      raw.stranger.forget()
+      raw.send(RawPacket.hello(own: own))
+      let session = try #require(raw.stranger.received.last?.ownID)
+      raw.stranger.forget()
+      raw.send(first(session))
+      return raw.answers
+    }
+    #expect(try confirm { RawPacket.heartbeat($0) } == [.heartbeat])
+    let challenged = try confirm { RawPacket.header(.challenge, session: $0) + RawPacket.u64(1) }
+    #expect(challenged == [.response])
+    let closed = try confirm {
+      RawPacket.header(.oneWay, session: $0, flags: RawPacket.length) + RawPacket.u16(1) + [7]
+        + RawPacket.close(nil)
+    }
+    #expect(closed == [.close])
+    #expect(raw.server.log.string().hasSuffix("connectionReady message connectionClosed"))
+    finishAll(raw.simulation)
+  }
+
   // MARK: Unknown sessions
 
   @Test("A packet of each kind with an unknown session is answered with a close of 16 bytes")
