@@ -3,6 +3,7 @@ extension RunLoop {
   func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
+    case .forgetName(let handle): _ = resolver?.forget(id: handle.rawValue)
     case .bind(let handle, let transport, let host, let port, let bufferBytes):
       bind(handle, transport, host, port, bufferBytes)
     case .openDatagram(let handle, let remote, let bufferBytes):

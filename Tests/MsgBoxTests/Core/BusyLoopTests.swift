@@ -35,6 +35,26 @@ struct BusyLoopTests {
     #expect(!isLate)
   }
 
+  @Test("A name that nobody waits for any more is not asked for", arguments: [true, false])
+  func names(listens: Bool) throws {
+    var endpoint = endpoint()
+    let locator = Locator(transport: .udp, host: .name(Array("box.example".utf8)), port: 80)
+    let words = UserWords()
+    let handle =
+      listens
+      ? endpoint.listen(locator, options: .init(), userWords: words, at: now)
+      : endpoint.connect(locator, options: .init(), userWords: words, at: now)
+    let asked = endpoint.pollAction()
+    #expect(asked == .resolve(handle, name: Array("box.example".utf8), port: 80))
+    if listens {
+      _ = endpoint.unlisten(handle, at: now)
+    } else {
+      endpoint.handleTimeout(at: now + .seconds(10), drainedAt: now)
+    }
+    let forgotten = endpoint.pollAction()
+    #expect(forgotten == .forgetName(handle))
+  }
+
   @Test("What others have a blocked socket answer is bounded")
   func blockedAnswers() throws {
     var endpoint = endpoint()

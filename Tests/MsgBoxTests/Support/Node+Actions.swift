@@ -5,6 +5,7 @@ extension Node {
   func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
+    case .forgetName: break
     case .bind(let handle, let transport, let host, let port, _):
       bind(handle, transport, host, port)
     case .openDatagram(let handle, let remote, _): openDatagram(handle, remote)
