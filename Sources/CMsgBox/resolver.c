@@ -45,6 +45,18 @@ static job *take(queue *queue) {
   return first;
 }
 
+// Takes the job of that id out of the queue; NULL if there is none.
+static job *take_id(queue *queue, uint64_t id) {
+  for (job **at = &queue->first; *at; at = &(*at)->next) {
+    job *found = *at;
+    if (found->resolved.id != id) continue;
+    *at = found->next;
+    if (!*at) queue->last = at;
+    return found;
+  }
+  return NULL;
+}
+
 static void empty(queue *queue) {
   job *left;
   while ((left = take(queue))) free(left);
@@ -173,6 +185,15 @@ int32_t cmsgbox_resolver_ask(
   }
   pthread_mutex_unlock(&resolver->mutex);
   return error;
+}
+
+int32_t cmsgbox_resolver_forget(cmsgbox_resolver *resolver, uint64_t id) {
+  pthread_mutex_lock(&resolver->mutex);
+  job *waiting = take_id(&resolver->questions, id);
+  pthread_mutex_unlock(&resolver->mutex);
+  if (!waiting) return 0;
+  free(waiting);
+  return 1;
 }
 
 int32_t cmsgbox_resolver_take(cmsgbox_resolver *resolver, cmsgbox_resolved *answer) {

@@ -185,6 +185,9 @@ cmsgbox_resolver *cmsgbox_resolver_create(int32_t event_fd);
 int32_t cmsgbox_resolver_ask(
     cmsgbox_resolver *resolver, uint64_t id, const uint8_t *name, size_t count, uint16_t port);
 
+// Takes a question back: 1, or 0 if it is being asked, was answered or never was.
+int32_t cmsgbox_resolver_forget(cmsgbox_resolver *resolver, uint64_t id);
+
 // Takes an answer: 1, or 0 if there is none.
 int32_t cmsgbox_resolver_take(cmsgbox_resolver *resolver, cmsgbox_resolved *answer);
 

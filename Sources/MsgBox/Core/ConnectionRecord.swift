@@ -51,6 +51,8 @@ package struct ConnectionRecord: Vacant, Linked {
     static let isConfirmed = Flags(rawValue: 32)
     /// Its options accept less than a datagram can carry: each message is measured.
     static let limitsMessages = Flags(rawValue: 64)
+    /// Opened by the datagram at hand: a heartbeat answers it, unless something else does.
+    static let owesBeat = Flags(rawValue: 128)
   }
 
   package static let noSocket = SocketID(rawValue: .max)
@@ -162,8 +164,10 @@ final class ListenerState {
   let options: ConnectionOptions
   /// Its connections in the order of their coming.
   var connections = SlotList()
-  /// How many of those are streams whose hello is not there: they take no place of a connection.
-  var awaitingCount = 0
+  /// Streams among them that have not said hello.
+  var awaitingHello = 0
+  /// Those that count: who has not said hello takes no place from who has.
+  var sessionCount: Int { connections.count - awaitingHello }
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
   /// `acceptFailed` was reported and no accept has succeeded since.

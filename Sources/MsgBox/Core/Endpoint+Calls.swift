@@ -116,6 +116,9 @@ extension Endpoint {
       return .ended
     case .open:
       retireListener(slot, at: now)
+    case .resolving:
+      actions.append(.forgetName(handle))
+      failListener(slot, .cancelled)
     default:
       failListener(slot, .cancelled)
     }

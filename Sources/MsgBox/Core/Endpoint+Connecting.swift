@@ -1,5 +1,8 @@
 /// The client's way to an open connection: name, addresses, socket, hello, accept.
 extension Endpoint {
+  /// How long an address more may have when the loop has not opened its socket in time.
+  private static let openPatience = Interval.milliseconds(100)
+
   mutating func insertClient(
     _ locator: Locator?, options: ConnectionOptions, userWords: UserWords
   ) -> Int? {
@@ -224,6 +227,11 @@ extension Endpoint {
     } else if now >= state.deadline {
       end(slot, .connectionSetupError, state.failure, systemError: state.failureError, at: now)
     } else if !state.candidates.isEmpty, now >= state.candidateDeadline {
+      guard connections[slot].socket != ConnectionRecord.noSocket else {
+        // A busy loop has not come to open the socket. Asked for another, it would give this connection two.
+        state.candidateDeadline = now + Endpoint.openPatience
+        return armConnecting(slot, at: now)
+      }
       leaveCandidate(slot, at: now)
     } else if connections[slot].phase == .helloing, connections[slot].transport == .udp,
       now >= state.nextHello

@@ -34,6 +34,10 @@ extension Endpoint {
     }
     guard let slot else { return }
     receiveRest(&parser, datagram, slot, at: now)
+    if connections[slot].phase == .open, connections[slot].flags.contains(.owesBeat) {
+      connections[slot].flags.remove(.owesBeat)
+      beat(slot, at: now)
+    }
   }
 
   private mutating func receiveRest(
@@ -141,7 +145,7 @@ extension Endpoint {
         counters.drop(.short)
         return
       }
-      guard takesAnswers(connections[slot].socket) else { return }
+      connections[slot].flags.remove(.owesBeat)
       sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
@@ -259,7 +263,7 @@ extension Endpoint {
     record.socket = source.socket
     record.session = newSession()
     record.flags.insert(.implicit)
-    guard state.connections.count < Int(state.options.maxConnections),
+    guard state.sessionCount < Int(state.options.maxConnections),
       let slot = connections.insert(record)
     else {
       counters.drop(.connectionsFull)

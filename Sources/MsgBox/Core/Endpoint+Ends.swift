@@ -42,7 +42,8 @@ extension Endpoint {
   private mutating func forget(_ slot: Int, at now: Instant) {
     let connection = connections[slot]
     timers.cancel(&connections[slot].timer)
-    if connection.phase == .awaitingHello { endAwaiting(slot) }
+    if connection.phase == .resolving { actions.append(.forgetName(handle(slot))) }
+    if connection.phase == .awaitingHello { endsWaiting(slot) }
     if connection.phase == .open {
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)

@@ -56,7 +56,7 @@ extension Endpoint {
       return false
     }
     awaitingStreams += 1
-    state.awaitingCount += 1
+    state.awaitingHello += 1
     link(slot, to: owner)
     claim(socket, .stream, owner: slot)
     sockets[Int(socket.rawValue)].stream = StreamState(maxMessage: ownLargest(slot), phase: .open)
@@ -106,16 +106,18 @@ extension Endpoint {
       sendAccept(known)
       return
     }
-    guard state.connections.count < Int(state.options.maxConnections), connections.hasRoom else {
+    guard state.sessionCount < Int(state.options.maxConnections), connections.hasRoom else {
       counters.drop(.connectionsFull)
       if answerBudget.spend(on: source.remote.ip, at: now) {
         answer(.close(.overload), session: hello.session, source)
       }
       return
     }
-    guard pendingHellos.count < configuration.maxPendingHellos else {
+    if pendingHellos.count >= configuration.maxPendingHellos {
       counters.drop(.pendingFull)
-      return
+      // The oldest makes room: who answers within a round trip gets in, however many hellos a flood leaves behind.
+      guard let oldest = state.pendingHellos.first else { return }
+      removePendingHello(oldest)
     }
     addPendingHello(hello, listener, state, source, at: now)
   }
@@ -151,7 +153,7 @@ extension Endpoint {
     removePendingHello(pending)
     let listener = Int(hello.listener)
     guard let state = connections[listener].listenerState else { return nil }
-    guard state.connections.count < Int(state.options.maxConnections) else {
+    guard state.sessionCount < Int(state.options.maxConnections) else {
       counters.drop(.connectionsFull)
       return nil
     }
@@ -165,7 +167,7 @@ extension Endpoint {
     link(slot, to: listener)
     open(slot, peer: hello.peer, at: now)
     emit(.connectionReady, slot)
-    beat(slot, at: now)
+    connections[slot].flags.insert(.owesBeat)
     return slot
   }
 

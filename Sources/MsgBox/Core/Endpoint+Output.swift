@@ -1,8 +1,5 @@
 /// What goes to the sockets: datagrams, packed and single, and the end of sockets.
 extension Endpoint {
-  /// Datagrams that wait for a full socket when answers are no longer added to them.
-  private static let maxBlockedAnswers = 1000
-
   // MARK: Sockets
 
   func socketIsOpen(_ socket: SocketID) -> Bool {
@@ -100,23 +97,10 @@ extension Endpoint {
 
   /// Answers a datagram of somebody who is no connection.
   mutating func answer(_ packet: ControlPacket, session: UInt64, _ source: DatagramSource) {
-    guard takesAnswers(source.socket) else { return }
     enqueue(
       OutDatagram(
         content: .control(packet, session: session), remote: source.remote, local: source.local),
       on: source.socket)
-  }
-
-  /// Whether an answer may be queued on a socket. Others decide how much there is to answer, so behind a full socket
-  /// only so many wait; the one that does not is counted.
-  mutating func takesAnswers(_ socket: SocketID) -> Bool {
-    guard socketIsOpen(socket) else { return false }
-    let index = Int(socket.rawValue)
-    guard sockets[index].isBlocked, sockets[index].out.count >= Endpoint.maxBlockedAnswers else {
-      return true
-    }
-    counters.drop(.answerBudget)
-    return false
   }
 
   mutating func answerStranger(
@@ -131,7 +115,14 @@ extension Endpoint {
 
   mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID) {
     guard socketIsOpen(socket) else { return }
-    sockets[Int(socket.rawValue)].out.append(datagram)
+    let index = Int(socket.rawValue)
+    if sockets[index].isBlocked, case .control = datagram.content,
+      sockets[index].out.count >= SocketState.blockedMark
+    {
+      counters.drop(.sendFailed)
+      return
+    }
+    sockets[index].out.append(datagram)
     markReady(socket)
   }
 

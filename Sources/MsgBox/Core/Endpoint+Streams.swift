@@ -67,19 +67,23 @@ extension Endpoint {
     else { throw .short }
     let listener = Int(connections[slot].listener)
     let limit = Int(options(slot).maxConnections)
-    guard let state = connections[listener].listenerState,
-      state.connections.count - state.awaitingCount < limit
-    else {
+    guard let state = connections[listener].listenerState, state.sessionCount < limit else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }
     timers.cancel(&connections[slot].timer)
-    endAwaiting(slot)
+    endsWaiting(slot)
     connections[slot].session = newSession()
     open(slot, peer: hello, at: now)
     emit(.connectionReady, slot)
     appendToStream(
       connections[slot].socket, .accept(introduction(slot)), session: hello.session)
+  }
+
+  /// A stream no longer waits for its hello.
+  mutating func endsWaiting(_ slot: Int) {
+    awaitingStreams -= 1
+    connections[Int(connections[slot].listener)].listenerState?.awaitingHello -= 1
   }
 
   private mutating func receiveStreamAccept(
@@ -89,12 +93,6 @@ extension Endpoint {
       let accept = introduction(frame, bytes, atLeast: Introduction.acceptSize)
     else { throw .malformed }
     accepted(slot, by: accept, at: now)
-  }
-
-  /// The hello of a stream has come, or will not.
-  mutating func endAwaiting(_ slot: Int) {
-    awaitingStreams -= 1
-    connections[Int(connections[slot].listener)].listenerState?.awaitingCount -= 1
   }
 
   private func introduction(_ frame: Frame, _ bytes: Span<UInt8>, atLeast size: Int)

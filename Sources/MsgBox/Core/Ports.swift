@@ -11,6 +11,8 @@ package struct SocketID: Hashable, Sendable {
 package enum Action: Equatable, Sendable {
   /// Resolve a host name; answer with `resolved` or `resolveFailed`.
   case resolve(Handle, name: [UInt8], port: UInt16)
+  /// Nobody waits for the answer to `resolve` any more; one that comes all the same is ignored.
+  case forgetName(Handle)
   /// Bind a listening socket; answer with `bound` or `bindFailed`. The host is never a name.
   case bind(Handle, Locator, bufferBytes: UInt32)
   /// Open a UDP socket connected to the address; answer with `datagramOpened` or `openFailed`.

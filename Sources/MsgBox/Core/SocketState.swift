@@ -27,6 +27,10 @@ struct SocketState {
     case stream
   }
 
+  /// With so many datagrams waiting for a blocked socket, what carries no message is dropped: others decide how much
+  /// of it there is, and it is repeated.
+  static let blockedMark = 4096
+
   var kind = Kind.free
   /// Slot of the listener or connection; `noSlot` when that has ended and the socket only finishes.
   var owner = ConnectionRecord.noSlot

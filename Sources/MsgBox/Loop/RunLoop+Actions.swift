@@ -3,6 +3,7 @@ extension RunLoop {
   func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
+    case .forgetName(let handle): _ = resolver?.forget(id: handle.rawValue)
     case .bind(let handle, let locator, let bufferBytes): bind(handle, locator, bufferBytes)
     case .openDatagram(let handle, let remote, let bufferBytes):
       openDatagram(handle, remote, bufferBytes)

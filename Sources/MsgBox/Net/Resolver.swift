@@ -36,6 +36,11 @@ package struct ResolvedName: Equatable, Sendable {
     _ = try checked(result)
   }
 
+  /// Takes a question back; returns false if it is being asked or was answered: its answer comes.
+  package func forget(id: UInt64) -> Bool {
+    unsafe cmsgbox_resolver_forget(resolver, id) == 1
+  }
+
   /// Takes the next answer that has come, or nil.
   package func take() -> ResolvedName? {
     var answer = cmsgbox_resolved()

@@ -62,6 +62,28 @@ struct LimitTests {
     finishAll(simulation)
   }
 
+  @Test("Streams that have not said hello take no place of a listener's connections")
+  func silentStreams() throws {
+    let server = server { _ in }
+    var options = ConnectionOptions()
+    options.maxConnections = 1
+    let listener = server.listen(.tcp, options: options)
+    _ = try #require(server.wait(for: .listening))
+    let host = simulation.addNode("host")
+    let silent = try (0..<3).map { _ in
+      try #require(RawStream(from: host, to: server.address(of: listener)))
+    }
+    let first = try #require(RawStream(from: host, to: server.address(of: listener)))
+    #expect(first.shakeHands())
+    #expect(!silent[0].shakeHands(own: 78))
+    #expect(server.dropped(.connectionsFull) == 1)
+    first.close()
+    #expect(server.wait(for: .connectionLost) != nil)
+    #expect(silent[1].shakeHands(own: 79))
+    for stream in silent { stream.close() }
+    finishAll(simulation)
+  }
+
   @Test("Streams above the limit of those that have not said hello are refused")
   func awaitingStreams() throws {
     let server = server { $0.maxPendingHellos = 2 }
@@ -78,28 +100,6 @@ struct LimitTests {
     let next = try #require(RawStream(from: host, to: server.address(of: listener)))
     #expect(next.shakeHands(own: 78))
     for stream in streams + [next] { stream.close() }
-    finishAll(simulation)
-  }
-
-  @Test("Streams that say nothing take no place of a connection")
-  func silentStreams() throws {
-    var options = ConnectionOptions()
-    options.maxConnections = 2
-    let server = simulation.addNode("server")
-    let listener = server.listen(.tcp, options: options)
-    _ = try #require(server.wait(for: .listening))
-    let host = simulation.addNode("host")
-    let streams = try (0..<5).map { _ in
-      try #require(RawStream(from: host, to: server.address(of: listener)))
-    }
-    #expect(streams[3].shakeHands() && streams[4].shakeHands(own: 78))
-    streams[2].send(RawPacket.frame(RawPacket.hello(own: 79)))
-    simulation.run(for: .milliseconds(100))
-    #expect(server.log.count(.connectionReady) == 2 && server.dropped(.connectionsFull) == 1)
-    streams[3].close()
-    _ = try #require(server.wait(for: .connectionLost))
-    #expect(streams[1].shakeHands(own: 80))
-    for stream in streams { stream.close() }
     finishAll(simulation)
   }
 

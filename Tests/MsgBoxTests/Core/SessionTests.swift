@@ -192,7 +192,7 @@ struct SessionTests {
     finishAll(raw.simulation)
   }
 
-  @Test("Hellos above the limit of pending ones are dropped and counted")
+  @Test("Hellos above the limit of pending ones displace the oldest, and are counted")
   func pendingLimit() throws {
     let simulation = Simulation(seed: 2)
     var configuration = EndpointConfiguration()
@@ -207,6 +207,10 @@ struct SessionTests {
     simulation.run(for: .seconds(1))
     #expect(server.census.pendingHellos <= 10)
     #expect(server.dropped(.pendingFull) == 40)
+    let client = simulation.addNode("client")
+    _ = client.connect(.udp, to: server.address(of: listener))
+    #expect(client.wait(for: .connectionSetup, within: .seconds(1)) != nil)
+    #expect(server.wait(for: .connectionReady, within: .seconds(1)) != nil)
     finishAll(simulation)
   }
 
@@ -224,6 +228,31 @@ struct SessionTests {
     let third = pair.client.connect(transport, to: pair.address)
     #expect(pair.client.wait(for: .connectionSetup, of: third) != nil)
     pair.finish()
+  }
+
+  @Test("The datagram that confirms a hello has one answer, whatever is in it")
+  func oneAnswer() throws {
+    let raw = try RawServer()
+    var own: UInt64 = 500
+    func confirm(_ first: (UInt64) -> [UInt8]) throws -> [RawPacket.Kind?] {
+      own += 1
+      raw.stranger.forget()
+      raw.send(RawPacket.hello(own: own))
+      let session = try #require(raw.stranger.received.last?.ownID)
+      raw.stranger.forget()
+      raw.send(first(session))
+      return raw.answers
+    }
+    #expect(try confirm { RawPacket.heartbeat($0) } == [.heartbeat])
+    let challenged = try confirm { RawPacket.header(.challenge, session: $0) + RawPacket.u64(1) }
+    #expect(challenged == [.response])
+    let closed = try confirm {
+      RawPacket.header(.oneWay, session: $0, flags: RawPacket.length) + RawPacket.u16(1) + [7]
+        + RawPacket.close(nil)
+    }
+    #expect(closed == [.close])
+    #expect(raw.server.log.string().hasSuffix("connectionReady message connectionClosed"))
+    finishAll(raw.simulation)
   }
 
   // MARK: Unknown sessions

@@ -119,29 +119,6 @@ struct SocketTests {
     pair.finish()
   }
 
-  @Test("Strangers and peers cannot make answers pile up behind a full socket")
-  func answersBehindFullSocket() throws {
-    let raw = try RawServer()
-    let (session, _) = try raw.join()
-    let socket = SocketID(rawValue: 0)
-    raw.server.enter { raw.server.endpoint.setBlocked(socket, true) }
-    let challenge = RawPacket.header(.challenge, session: session) + RawPacket.u64(1)
-    for _ in 0..<1000 {
-      raw.stranger.send(RawPacket.hello(own: 5), to: raw.address)
-      raw.stranger.send(challenge, to: raw.address)
-      raw.stranger.send(RawPacket.heartbeat(99), to: raw.address)
-    }
-    raw.simulation.run(for: .milliseconds(100))
-    raw.stranger.forget()
-    raw.server.enter { raw.server.unblock(socket) }
-    raw.simulation.run(for: .milliseconds(100))
-    #expect(raw.stranger.received.count <= 1000)
-    #expect(raw.server.dropped(.answerBudget) >= 2000)
-    raw.send(challenge)
-    #expect(raw.answers.last == .response)
-    finishAll(raw.simulation)
-  }
-
   @Test("A peer that is lost while its socket is full leaves nothing behind")
   func blockedAndLost() throws {
     let pair = try Pair(.udp)

@@ -136,6 +136,20 @@ import Testing
     #expect(resolver.take() == nil)
   }
 
+  @Test("A question that is forgotten while it waits is not answered, and the others are")
+  func forgotten() throws {
+    let wakeup = try Wakeup()
+    let resolver = try #require(Resolver(wakeup: wakeup))
+    let ids = Set<UInt64>(0..<300)
+    for id in ids { try resolver.ask(Array("localhost".utf8), port: 1, id: id) }
+    let forgotten = Set((150..<300).reversed().filter { resolver.forget(id: $0) })
+    #expect(!resolver.forget(id: 300))
+    let left = ids.subtracting(forgotten)
+    #expect(Set(try answers(left.count, of: resolver, wakeup).map(\.id)) == left)
+    try resolver.ask(Array("localhost".utf8), port: 1, id: 301)
+    #expect(try answers(1, of: resolver, wakeup).map(\.id) == [301])
+  }
+
   @Test("A resolver may be given up while it asks")
   func givenUp() throws {
     for _ in 0..<50 {

@@ -5,6 +5,7 @@ extension Node {
   func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
+    case .forgetName: break
     case .bind(let handle, let locator, _): bind(handle, locator)
     case .openDatagram(let handle, let remote, _): openDatagram(handle, remote)
     case .openStream(let handle, let remote): openStream(handle, remote)
