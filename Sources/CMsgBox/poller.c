@@ -37,11 +37,13 @@ int32_t cmsgbox_poller_wait(
     int32_t poller, cmsgbox_ready *ready, int32_t capacity, int32_t timeout_ms) {
   struct epoll_event events[WAIT_MAX];
   if (capacity > WAIT_MAX) capacity = WAIT_MAX;
-  // A signal ends the wait, so that a program may look at what its handler noted.
   int count = cmsgbox_fault_due(CMSGBOX_CALL_POLL)
                   ? -1
                   : epoll_wait(poller, events, capacity, timeout_ms);
-  if (count < 0) return errno == EINTR ? 0 : -errno;
+  // A signal ends the wait, so that a program may look at what its handler noted. It says nothing of what is ready: a
+  // process that was stopped while it waited finds much, and must not take it for silence.
+  if (count < 0 && errno == EINTR) count = epoll_wait(poller, events, capacity, 0);
+  if (count < 0) return -errno;
   for (int i = 0; i < count; i++) {
     uint32_t flags = 0;
     if (events[i].events & EPOLLIN) flags |= CMSGBOX_READABLE;

@@ -148,7 +148,7 @@ int32_t cmsgbox_poller_add(int32_t poller, int32_t fd, uint64_t token, uint32_t 
 int32_t cmsgbox_poller_change(int32_t poller, int32_t fd, uint64_t token, uint32_t flags);
 int32_t cmsgbox_poller_remove(int32_t poller, int32_t fd);
 
-// Waits up to `timeout_ms` (-1: without limit); returns how many of `ready` were filled in. Returns 0 after a signal.
+// Waits up to `timeout_ms` (-1: without limit); returns how many of `ready` were filled in. A signal ends the wait.
 int32_t cmsgbox_poller_wait(int32_t poller, cmsgbox_ready *ready, int32_t capacity, int32_t timeout_ms);
 
 // An event counter: `raise` makes it readable until `clear`.

@@ -58,8 +58,8 @@ package final class Poller {
     _ = try checked(cmsgbox_poller_remove(epoll.rawValue, descriptor))
   }
 
-  /// Waits up to `milliseconds` (-1: without limit) and returns how many descriptors are ready; 0
-  /// also after a signal.
+  /// Waits up to `milliseconds` (-1: without limit), or until a signal, and returns how many
+  /// descriptors are ready.
   package func wait(milliseconds: Int32) throws(Errno) -> Int {
     let poller = epoll.rawValue
     let result = unsafe ready.withUnsafeMutableBufferPointer {

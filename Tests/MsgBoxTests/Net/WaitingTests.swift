@@ -39,12 +39,17 @@ import Testing
     try waitFor(.readable, poller.descriptor)
   }
 
-  @Test("A signal ends the wait; another error is told")
+  @Test("A signal ends the wait, and hides nothing that is ready; another error is told")
   func pollerFaults() throws {
     let poller = try Poller()
+    let wakeup = try Wakeup()
+    try poller.add(wakeup.descriptor, token: 1, for: .readable)
     try withFaults { () throws in
       fail(CMSGBOX_CALL_POLL, with: .interrupted)
       #expect(try poller.wait(milliseconds: testLimitMilliseconds) == 0)
+      wakeup.raise()
+      fail(CMSGBOX_CALL_POLL, with: .interrupted)
+      #expect(try poller.wait(milliseconds: testLimitMilliseconds) == 1)
       fail(CMSGBOX_CALL_POLL, with: .invalidArgument)
       #expect(throws: Errno.invalidArgument) { try poller.wait(milliseconds: 0) }
     }
