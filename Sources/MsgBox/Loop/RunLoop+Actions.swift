@@ -8,7 +8,7 @@ extension RunLoop {
     case .openDatagram(let handle, let remote, let bufferBytes):
       openDatagram(handle, remote, bufferBytes)
     case .openStream(let handle, let remote): openStream(handle, remote)
-    case .close(let id): sockets.remove(id)
+    case .close(let id): remove(id)
     case .shutdownWrite(let id): shutdownWrite(id)
     case .reset(let id): reset(id)
     }
@@ -40,7 +40,7 @@ extension RunLoop {
       }
       note(.info, "listening on port ", Int(socket.local.port))
       if !endpoint.bound(handle, socket.id, local: socket.local, at: now) {
-        sockets.remove(socket.id)
+        remove(socket.id)
       }
     } catch {
       note(.warning, "listening failed, error ", Int(error.rawValue))
@@ -53,7 +53,7 @@ extension RunLoop {
       let open = try UDPSocket.connect(to: remote, bufferBytes: bufferBytes)
       let socket = try adopt(open, role: .datagram(isConnected: true), interest: .readable)
       if !endpoint.datagramOpened(handle, socket.id, local: socket.local, at: now) {
-        sockets.remove(socket.id)
+        remove(socket.id)
       }
     } catch {
       openFailed(handle, error)
@@ -68,7 +68,7 @@ extension RunLoop {
       // itself.
       if open.local == remote { throw .connectionRefused }
       let socket = try adopt(open, role: .connecting(handle), interest: .writable)
-      if !endpoint.streamOpened(handle, socket.id, at: now) { sockets.remove(socket.id) }
+      if !endpoint.streamOpened(handle, socket.id, at: now) { remove(socket.id) }
     } catch {
       openFailed(handle, error)
     }
@@ -96,6 +96,13 @@ extension RunLoop {
     } catch {
       note(.debug, "reset failed, error ", Int(error.rawValue))
     }
+    remove(id)
+  }
+
+  /// Closes a socket. Its polling is ended first: while a forked process has the descriptor too,
+  /// closing alone would leave it ready for ever.
+  func remove(_ id: SocketID) {
+    if let socket = sockets[id], !socket.hasFailed { unwatch(socket) }
     sockets.remove(id)
   }
 

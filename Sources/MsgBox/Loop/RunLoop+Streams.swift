@@ -16,7 +16,7 @@ extension RunLoop {
         if !endpoint.accepted(
           listener.id, socket.id, remote: remote, local: socket.local, at: now)
         {
-          sockets.remove(socket.id)
+          remove(socket.id)
         }
       } catch {
         if error == .wouldBlock { return .drained }
@@ -98,7 +98,7 @@ extension RunLoop {
       endpoint.streamConnected(socket.id, local: try localAddress(of: socket.fd), at: now)
     } catch {
       note(.info, "connecting failed, error ", Int(error.rawValue))
-      sockets.remove(socket.id)
+      remove(socket.id)
       endpoint.openFailed(handle, error.status, systemError: error.rawValue, at: now)
     }
   }

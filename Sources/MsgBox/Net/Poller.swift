@@ -28,7 +28,7 @@ package struct Readiness: Equatable, Sendable {
 }
 
 /// Waits for many descriptors at once, level-triggered (epoll). Closing a descriptor ends its
-/// watch.
+/// watch, unless a forked process has it too.
 package final class Poller {
   /// Ready descriptors that one wait tells of.
   package static let capacity = 256
