@@ -186,6 +186,31 @@ struct CloseTests {
     finishAll(raw.simulation)
   }
 
+  @Test("A client believes an unknown_session only if it echoes the id that it sends with")
+  func forgedUnknownSession() throws {
+    let pair = try Pair(.udp)
+    var heartbeat: Datagram?
+    pair.simulation.onDatagram = { datagram in
+      if datagram.to == pair.address { heartbeat = datagram }
+      return true
+    }
+    #expect(pair.client.send("seen", to: pair.up) == .ok)
+    pair.run(for: .milliseconds(100))
+    let seen = try #require(heartbeat)
+    let session = try #require(seen.session)
+    func claim(_ session: UInt64) {
+      let bytes = RawPacket.close(session, reason: 1)
+      pair.simulation.transmit(Datagram(from: pair.address, to: seen.from, bytes: bytes))
+      pair.run(for: .milliseconds(100))
+    }
+    claim(session &+ 1)
+    #expect(pair.client.log.count(.connectionLost) == 0)
+    #expect(pair.client.dropped(.staleClose) == 1)
+    claim(session)
+    #expect(pair.client.log.last(.connectionLost)?.status == .unknownSession)
+    pair.finish()
+  }
+
   @Test("Reasons of a close become the status of the end")
   func reasons() throws {
     let expected: [(UInt16, Status)] = [

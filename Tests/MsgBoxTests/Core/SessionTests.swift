@@ -134,6 +134,16 @@ struct SessionTests {
     finishAll(simulation)
   }
 
+  @Test("The server answers the first confirmation with one heartbeat")
+  func confirmationAnswered() throws {
+    let raw = try RawServer()
+    let (session, _) = try raw.join()
+    #expect(raw.answers == [.accept, .heartbeat])
+    raw.send(RawPacket.heartbeat(session))
+    #expect(raw.answers == [.accept, .heartbeat])
+    finishAll(raw.simulation)
+  }
+
   @Test("100 duplicates of a hello give one session, one peer and the same accept")
   func duplicates() throws {
     let raw = try RawServer()
@@ -396,6 +406,28 @@ struct SessionTests {
     #expect(pair.client.send("new", to: setup.handle) == .ok)
     #expect(pair.server.wait(for: .message)?.text == "new")
     pair.finish()
+  }
+
+  @Test("Clients that lost the same server come back spread over a quarter of their wait")
+  func reconnectionsAreSpread() throws {
+    var options = quickOptions()
+    options.reconnectWait = .seconds(8)
+    let simulation = Simulation(seed: 3)
+    let server = simulation.addNode("server")
+    let listener = server.listen(.tcp)
+    _ = try #require(server.wait(for: .listening))
+    let client = simulation.addNode("client")
+    for _ in 0..<20 {
+      _ = client.connect(.tcp, to: server.address(of: listener), options: options)
+    }
+    _ = try #require(client.wait(for: .connectionSetup, count: 20))
+    server.kill()
+    let lost = try #require(client.wait(for: .connectionLost, count: 20))
+    _ = try #require(client.wait(for: .connectionSetupError, count: 20, within: .seconds(11)))
+    let waits = client.log.all(.connectionSetupError).map { $0.time.since(lost.time) }
+    #expect(waits.allSatisfy { $0 >= .milliseconds(7900) && $0 <= .milliseconds(10_200) })
+    #expect(Set(waits.map { $0.nanoseconds / 500_000_000 }).count >= 3)
+    finishAll(simulation)
   }
 
   @Test("A replacement that is disconnected while it waits is cancelled")

@@ -228,6 +228,22 @@ struct StreamTests {
     pair.finish()
   }
 
+  @Test("A close arrives although the peer's bytes reach a program that has closed")
+  func closeAgainstTheTide() throws {
+    let pair = try Pair(.tcp)
+    let block = [UInt8](repeating: 7, count: 1000)
+    // What the server sends is on its way when the client closes, and arrives before its close does.
+    for _ in 0..<5 {
+      #expect(pair.server.send(block, to: pair.down) == .ok)
+      pair.run(for: .milliseconds(1))
+    }
+    #expect(pair.client.send(block, to: pair.up) == .ok)
+    #expect(pair.client.disconnect(pair.up) == .ok)
+    let closed = try #require(pair.server.wait(for: .connectionClosed))
+    #expect(closed.status == .endPeer && pair.server.log.count(.message) == 1)
+    pair.finish()
+  }
+
   @Test("Both ends send 2 MB through small buffers at once, going on when writable")
   func bothWays() throws {
     var options = ConnectionOptions()
