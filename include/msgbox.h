@@ -15,8 +15,8 @@
 
    When a thread or the process ends by exit, its boxes end as by msg_box_destroy. A forked child has no boxes.
 
-   Handles. msg_Box, msg_Conn and msg_Request are numbers, never reused; 0 is never a handle. A handle that
-   has ended is answered with MSG_ERR_BAD_HANDLE, never with a crash.
+   Handles. msg_Box, msg_Conn and msg_Request are numbers; 0 is never a handle, and none comes again before 2^40
+   others of its kind and box (a box's never does). A handle that has ended is answered with MSG_ERR_BAD_HANDLE, never with a crash.
 
    What follows what. Each start has exactly one outcome, each open exactly one end, each get one answer:
 
@@ -124,6 +124,7 @@ static inline msg_Data msg_text(const char *text) {
   X(ERR_REPLACED, -26, "the peer replaced the connection by another")                                \
   X(ERR_CONNECTION_ENDED, -27, "the connection ended before the reply came")                         \
   X(ERR_NO_MEMORY, -28, "the system is out of memory")                                               \
+  X(ERR_NO_ADDRESS, -29, "the address is not one of this machine's")                                 \
   X(END_LOCAL, 1, "closed by this program")                                                          \
   X(END_PEER, 2, "closed by the peer")                                                               \
   X(END_UNLISTENED, 3, "closed because its listener ended")

@@ -93,6 +93,8 @@ extension MessageError {
     public static var connectionEnded: Code { Code(.connectionEnded) }
     /// The system is out of memory.
     public static var noMemory: Code { Code(.noMemory) }
+    /// The address is not one of this machine's.
+    public static var noAddress: Code { Code(.noAddress) }
     /// Closed by this program; no failure.
     public static var closedLocally: Code { Code(.endLocal) }
     /// Closed by the peer; no failure.

@@ -164,10 +164,8 @@ final class ListenerState {
   let options: ConnectionOptions
   /// Its connections in the order of their coming.
   var connections = SlotList()
-  /// Streams among them that have not said hello.
-  var awaitingHello = 0
-  /// Those that count: who has not said hello takes no place from who has.
-  var sessionCount: Int { connections.count - awaitingHello }
+  /// Streams that have not said hello: they take no place from who has.
+  var awaitingStreams = SlotList()
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
   /// `acceptFailed` was reported and no accept has succeeded since.

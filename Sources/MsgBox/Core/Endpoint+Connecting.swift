@@ -106,8 +106,7 @@ extension Endpoint {
   {
     guard let slot = slot(handle), connections[slot].phase == .opening else { return false }
     claim(socket, .stream, owner: slot)
-    sockets[Int(socket.rawValue)].stream = StreamState(
-      maxMessage: ownLargest(slot), phase: .connecting)
+    sockets[Int(socket.rawValue)].stream = StreamState(phase: .connecting)
     connections[slot].socket = socket
     return true
   }

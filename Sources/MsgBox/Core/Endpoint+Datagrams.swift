@@ -263,7 +263,7 @@ extension Endpoint {
     record.socket = source.socket
     record.session = newSession()
     record.flags.insert(.implicit)
-    guard state.sessionCount < Int(state.options.maxConnections),
+    guard state.connections.count < Int(state.options.maxConnections),
       let slot = connections.insert(record)
     else {
       counters.drop(.connectionsFull)

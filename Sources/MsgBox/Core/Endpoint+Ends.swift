@@ -8,6 +8,7 @@ extension Endpoint {
     connections[slot].lastHeard = now
     connections[slot].lastSent = now
     if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
+    stream(connections[slot].socket)?.deframer.maxMessage = ownLargest(slot)
     let session = connections[slot].session
     connStatus.add(session, slot: slot)
     if connections[slot].role == .server, peer.session != 0, bySendSession[peer.session] == nil {
@@ -43,8 +44,9 @@ extension Endpoint {
     let connection = connections[slot]
     timers.cancel(&connections[slot].timer)
     if connection.phase == .resolving { actions.append(.forgetName(handle(slot))) }
-    if connection.phase == .awaitingHello { endsWaiting(slot) }
+    if connection.phase == .awaitingHello { stopAwaiting(slot) }
     if connection.phase == .open {
+      unlink(slot)
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)
       if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
@@ -54,7 +56,6 @@ extension Endpoint {
       }
     }
     abandonSocket(slot)
-    unlink(slot)
     connections[slot].phase = .ended
     removeAllRequests(slot)
     dropQueue(slot)

@@ -4,6 +4,11 @@ extension Endpoint {
   mutating func bind(_ slot: Int, to locator: Locator) {
     guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .binding
+    // Known before the outcome, so that an error can tell which address it is about.
+    connections[slot].local.port = locator.port
+    if case .ip(let ip) = locator.host {
+      connections[slot].local = Address(ip: ip, port: locator.port, scope: locator.scope)
+    }
     actions.append(
       .bind(handle(slot), locator, bufferBytes: state.options.socketBufferBytes))
   }
@@ -44,9 +49,10 @@ extension Endpoint {
       let state = connections[owner].listenerState
     else { return false }
     state.reportedAcceptFailure = false
-    guard awaitingStreams < configuration.maxPendingHellos else {
+    if awaitingStreams >= configuration.maxPendingHellos {
       counters.drop(.pendingFull)
-      return false
+      guard let oldest = state.awaitingStreams.first else { return false }
+      discard(oldest)
     }
     var record = serverRecord(owner, .tcp, remote: remote, local: local)
     record.phase = .awaitingHello
@@ -56,10 +62,9 @@ extension Endpoint {
       return false
     }
     awaitingStreams += 1
-    state.awaitingHello += 1
-    link(slot, to: owner)
+    connections.append(slot, to: &state.awaitingStreams)
     claim(socket, .stream, owner: slot)
-    sockets[Int(socket.rawValue)].stream = StreamState(maxMessage: ownLargest(slot), phase: .open)
+    sockets[Int(socket.rawValue)].stream = StreamState(phase: .open)
     connections[slot].timer = timers.schedule(
       .connection, slot, at: now + state.options.connectTimeout)
     return true
@@ -106,7 +111,7 @@ extension Endpoint {
       sendAccept(known)
       return
     }
-    guard state.sessionCount < Int(state.options.maxConnections), connections.hasRoom else {
+    guard state.connections.count < Int(state.options.maxConnections), connections.hasRoom else {
       counters.drop(.connectionsFull)
       if answerBudget.spend(on: source.remote.ip, at: now) {
         answer(.close(.overload), session: hello.session, source)
@@ -153,7 +158,7 @@ extension Endpoint {
     removePendingHello(pending)
     let listener = Int(hello.listener)
     guard let state = connections[listener].listenerState else { return nil }
-    guard state.sessionCount < Int(state.options.maxConnections) else {
+    guard state.connections.count < Int(state.options.maxConnections) else {
       counters.drop(.connectionsFull)
       return nil
     }
@@ -199,12 +204,9 @@ extension Endpoint {
   mutating func retireListener(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .retiring
+    while let stream = state.awaitingStreams.first { discard(stream) }
     while let connection = state.connections.first {
-      if connections[connection].phase == .open {
-        close(connection, .normal, .connectionClosed, .endUnlistened, at: now)
-      } else {
-        discard(connection)
-      }
+      close(connection, .normal, .connectionClosed, .endUnlistened, at: now)
     }
     refusePendingHellos(state)
     let socket = connections[slot].socket

@@ -67,12 +67,13 @@ extension Endpoint {
     else { throw .short }
     let listener = Int(connections[slot].listener)
     let limit = Int(options(slot).maxConnections)
-    guard let state = connections[listener].listenerState, state.sessionCount < limit else {
+    guard let state = connections[listener].listenerState, state.connections.count < limit else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }
     timers.cancel(&connections[slot].timer)
-    endsWaiting(slot)
+    stopAwaiting(slot)
+    link(slot, to: listener)
     connections[slot].session = newSession()
     open(slot, peer: hello, at: now)
     emit(.connectionReady, slot)
@@ -81,9 +82,10 @@ extension Endpoint {
   }
 
   /// A stream no longer waits for its hello.
-  mutating func endsWaiting(_ slot: Int) {
+  mutating func stopAwaiting(_ slot: Int) {
     awaitingStreams -= 1
-    connections[Int(connections[slot].listener)].listenerState?.awaitingHello -= 1
+    guard let state = connections[Int(connections[slot].listener)].listenerState else { return }
+    connections.unlink(slot, from: &state.awaitingStreams)
   }
 
   private mutating func receiveStreamAccept(

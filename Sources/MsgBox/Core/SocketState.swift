@@ -63,9 +63,10 @@ final class StreamState {
   var messageEnds = FIFO<(end: UInt64, bytes: Int)>()
   var timer = TimerID.none
 
-  init(maxMessage: Int, phase: Phase) {
+  /// A stream that takes nothing larger than a handshake until its session is open.
+  init(phase: Phase) {
     self.phase = phase
-    deframer = StreamDeframer(maxMessage: maxMessage)
+    deframer = StreamDeframer(maxMessage: Introduction.helloSize)
   }
 }
 

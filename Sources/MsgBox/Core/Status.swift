@@ -30,6 +30,7 @@ package enum Status: Int32, Error, CaseIterable, Sendable {
   case replaced = -26
   case connectionEnded = -27
   case noMemory = -28
+  case noAddress = -29
   case endLocal = 1
   case endPeer = 2
   case endUnlistened = 3

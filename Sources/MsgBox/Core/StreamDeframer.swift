@@ -9,7 +9,8 @@ package struct Frame: Equatable {
 /// A frame that lies whole in the bytes at hand is not copied. Memory grows with the bytes received, never with the
 /// length announced, and is held only while a frame is partial.
 package struct StreamDeframer {
-  private let maxMessage: Int
+  /// The largest message that a frame may carry.
+  var maxMessage: Int
   /// The first bytes of a frame, until its head is complete.
   private var prefix: [UInt8] = []
   private var head: FrameHead?

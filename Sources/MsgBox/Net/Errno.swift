@@ -37,6 +37,7 @@ package struct Errno: Error, Equatable, Sendable {
     switch self {
     case Errno(rawValue: 0): .ok
     case .addressInUse: .addressInUse
+    case .addressNotAvailable: .noAddress
     case .accessDenied, .notPermitted: .notPermitted
     case .tooManyOpenFiles, .tooManyOpenFilesInSystem: .noDescriptors
     case .connectionRefused: .refused

@@ -257,7 +257,7 @@ import Testing
     #expect(
       lines == [
         "warning: listening failed, error 98",
-        "warning: listening_error: the local address is in use, error 98",
+        "warning: listening_error udp://127.0.0.1:\(port): the local address is in use, error 98",
       ])
     lines = []
     test.loop.logLevel = .debug

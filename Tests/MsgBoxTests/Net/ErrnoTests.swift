@@ -7,6 +7,7 @@ import Testing
     "Each error number has its status",
     arguments: [
       (Errno.addressInUse, Status.addressInUse),
+      (.addressNotAvailable, .noAddress),
       (.accessDenied, .notPermitted),
       (.notPermitted, .notPermitted),
       (.tooManyOpenFiles, .noDescriptors),
