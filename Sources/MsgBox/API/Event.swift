@@ -23,8 +23,8 @@ public enum EventOf<Payload: ~Escapable>: ~Escapable {
   case request(Request, Payload)
   /// The answer to a `get`, with the context that it was given.
   case reply(Connection, Payload, context: UInt)
-  /// No answer came to a `get`: `timedOut` or `connectionEnded`; `tooBig` for one before the setup that
-  /// the peer turned out not to accept.
+  /// No answer came to a `get`: `timedOut` or `connectionEnded`; `tooBig` for one before the setup
+  /// that the peer turned out not to accept.
   case replyMissing(Connection, MessageError, context: UInt)
   /// The connection was closed, by whom says the code.
   case connectionClosed(Connection, MessageError)

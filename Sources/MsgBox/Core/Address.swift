@@ -1,4 +1,5 @@
-/// An IP address of either family in 16 bytes; IPv4 is held in its mapped form `::ffff:a.b.c.d` (RFC 4291 2.5.5.2).
+/// An IP address of either family in 16 bytes; IPv4 is held in its mapped form `::ffff:a.b.c.d`
+/// (RFC 4291 2.5.5.2).
 package struct IPAddress: Hashable, Sendable {
   package var high: UInt64
   package var low: UInt64

@@ -1,7 +1,7 @@
 /// How many answers strangers may get: a token bucket per source prefix and one for all.
 ///
-/// The buckets of prefixes are a table of fixed size that is indexed by a keyed hash, so that no number of forged
-/// sources makes it grow; prefixes that share a place share a budget.
+/// The buckets of prefixes are a table of fixed size that is indexed by a keyed hash, so that no
+/// number of forged sources makes it grow; prefixes that share a place share a budget.
 package struct AnswerBudget: Sendable {
   package static let perPrefix: UInt64 = 100
   package static let overall: UInt64 = 1000

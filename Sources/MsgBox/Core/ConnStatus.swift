@@ -1,4 +1,5 @@
-/// The notes' conn_status map: who is connected. Keyed by our session id, which the core has chosen itself.
+/// The notes' conn_status map: who is connected. Keyed by our session id, which the core has chosen
+/// itself.
 package struct ConnStatus: Sendable {
   private var slotBySession: [UInt64: UInt32] = [:]
 

@@ -1,4 +1,5 @@
-/// One end of a session, or a listener: a flat record found by its slot. What only some need hangs off it.
+/// One end of a session, or a listener: a flat record found by its slot. What only some need hangs
+/// off it.
 package struct ConnectionRecord: Vacant, Linked {
   package enum Role: UInt8, Sendable {
     case listener
@@ -12,7 +13,8 @@ package struct ConnectionRecord: Vacant, Linked {
   ///     server:   (hello, pending) -> open -> ended;  TCP: awaitingHello -> open -> ended
   ///     listener: resolving -> binding -> open -> retiring -> ended
   ///
-  /// Each may go to `ended` at any time; from there the slot is freed when the event of its end was delivered.
+  /// Each may go to `ended` at any time; from there the slot is freed when the event of its end was
+  /// delivered.
   package enum Phase: UInt8, Sendable {
     /// A reconnection whose time has not come.
     case waiting

@@ -19,7 +19,8 @@ package enum EventKind: UInt8, CaseIterable, Sendable {
 /// Where the bytes of an event are.
 package enum Payload: Equatable, Sendable {
   case none
-  /// `offset ..< offset + count` of the bytes that were handed to the `receive` or `receiveStream` that made the event.
+  /// `offset ..< offset + count` of the bytes that were handed to the `receive` or `receiveStream`
+  /// that made the event.
   case input(offset: Int, count: Int)
   /// Bytes that came in more than one piece.
   case owned([UInt8])
@@ -43,7 +44,8 @@ package struct CoreEvent: Sendable {
   package var payload: Payload = .none
 }
 
-/// Two words that the core keeps for its user and hands out with each event: connections inherit their listener's.
+/// Two words that the core keeps for its user and hands out with each event: connections inherit
+/// their listener's.
 package struct UserWords: Equatable, Sendable {
   /// The user's own context pointer or number.
   package var context: UInt

@@ -1,7 +1,7 @@
 /// What a program asks for: starts, messages and ends.
 extension Endpoint {
-  /// Starts to listen. `locator` nil means that the address could not be parsed. The outcome is an event, always.
-  /// Returns `.none` only if there is no slot left.
+  /// Starts to listen. `locator` nil means that the address could not be parsed. The outcome is an
+  /// event, always. Returns `.none` only if there is no slot left.
   package mutating func listen(
     _ locator: Locator?, options: ConnectionOptions, userWords: UserWords, at now: Instant
   ) -> Handle {
@@ -125,7 +125,8 @@ extension Endpoint {
     return .ok
   }
 
-  /// Queues a close to every connection and forgets everything but what is still to be transmitted; no events follow.
+  /// Queues a close to every connection and forgets everything but what is still to be transmitted;
+  /// no events follow.
   package mutating func shutDown(at now: Instant) {
     for slot in connections.slots where connections.isLive(slot) {
       if let state = connections[slot].listenerState { refusePendingHellos(state) }

@@ -123,7 +123,8 @@ extension Endpoint {
     armConnecting(slot, at: now)
   }
 
-  /// No socket could be opened, or connecting it failed. A socket named by `streamOpened` was closed by the caller.
+  /// No socket could be opened, or connecting it failed. A socket named by `streamOpened` was
+  /// closed by the caller.
   package mutating func openFailed(
     _ handle: Handle, _ status: Status, systemError: Int32, at now: Instant
   ) {
@@ -137,7 +138,8 @@ extension Endpoint {
     tryNextCandidate(slot, at: now)
   }
 
-  /// A datagram sent on this connected socket bounced (ECONNREFUSED, EHOSTUNREACH...): a hint, never a proof.
+  /// A datagram sent on this connected socket bounced (ECONNREFUSED, EHOSTUNREACH...): a hint,
+  /// never a proof.
   package mutating func bounced(
     _ socket: SocketID, _ status: Status, systemError: Int32, at now: Instant
   ) {
@@ -197,7 +199,8 @@ extension Endpoint {
     guard connections[slot].transport == .udp, let state = connections[slot].clientState else {
       return
     }
-    // What was queued early says as well as a heartbeat that the accept has come; but it may be lost, so it repeats.
+    // What was queued early says as well as a heartbeat that the accept has come; but it may be
+    // lost, so it repeats.
     if !connections[slot].flags.contains(.hasOpenDatagram) { beat(slot, at: now) }
     state.confirmationsLeft = 4
     state.confirmationGap = .milliseconds(500)
@@ -227,7 +230,8 @@ extension Endpoint {
       end(slot, .connectionSetupError, state.failure, systemError: state.failureError, at: now)
     } else if !state.candidates.isEmpty, now >= state.candidateDeadline {
       guard connections[slot].socket != ConnectionRecord.noSocket else {
-        // A busy loop has not come to open the socket. Asked for another, it would give this connection two.
+        // A busy loop has not come to open the socket. Asked for another, it would give this
+        // connection two.
         state.candidateDeadline = now + Endpoint.openPatience
         return armConnecting(slot, at: now)
       }

@@ -7,7 +7,8 @@ struct DatagramSource {
 
 /// The way of a datagram: its session, then its packets.
 extension Endpoint {
-  /// One datagram of 0 or more bytes. `local` is the address that it was sent to, if the system told.
+  /// One datagram of 0 or more bytes. `local` is the address that it was sent to, if the system
+  /// told.
   package mutating func receive(
     _ datagram: Span<UInt8>, on socket: SocketID, from remote: Address, to local: Address,
     at now: Instant
@@ -52,7 +53,8 @@ extension Endpoint {
     }
   }
 
-  /// The packet that names the session. Returns the connection to which the rest of the datagram belongs.
+  /// The packet that names the session. Returns the connection to which the rest of the datagram
+  /// belongs.
   private mutating func receiveFirst(
     _ packet: Packet, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
   ) -> Int? {
@@ -83,8 +85,8 @@ extension Endpoint {
     return slot
   }
 
-  /// The open connection that a session id names, if the packet came on its path. Everything else is dropped here,
-  /// and told to its sender if nobody knows the session.
+  /// The open connection that a session id names, if the packet came on its path. Everything else
+  /// is dropped here, and told to its sender if nobody knows the session.
   private mutating func route(
     _ session: UInt64, _ source: DatagramSource, at now: Instant
   ) -> Int? {
@@ -220,7 +222,8 @@ extension Endpoint {
 
   // MARK: Implicit peers
 
-  /// A packet without a session: only a listener that says so takes it, and only the notes' five kinds.
+  /// A packet without a session: only a listener that says so takes it, and only the notes' five
+  /// kinds.
   private mutating func receiveImplicit(
     _ packet: Packet, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
   ) -> Int? {

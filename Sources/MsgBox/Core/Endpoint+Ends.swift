@@ -21,7 +21,8 @@ extension Endpoint {
     rotations[rotation].add(session, at: now)
   }
 
-  /// Decides the end of a connection: missing replies first, then the event of the end; nothing after it.
+  /// Decides the end of a connection: missing replies first, then the event of the end; nothing
+  /// after it.
   mutating func end(
     _ slot: Int, _ kind: EventKind, _ status: Status, systemError: Int32 = 0, at now: Instant
   ) {
@@ -115,7 +116,8 @@ extension Endpoint {
     end(slot, .connectionClosed, status(of: reason), at: now)
   }
 
-  /// The peer said close instead of accept. A plain one comes from a listener that ends, so nobody listens there.
+  /// The peer said close instead of accept. A plain one comes from a listener that ends, so nobody
+  /// listens there.
   mutating func refused(_ slot: Int, _ reason: CloseReason, at now: Instant) {
     let status = reason == .normal ? .refused : status(of: reason)
     end(slot, .connectionSetupError, status, at: now)

@@ -41,7 +41,8 @@ extension Endpoint {
     emit(.listeningError, slot, status, systemError: systemError)
   }
 
-  /// A TCP listener accepted a socket. Returns false if it is not wanted (limits, listener ended): the caller closes it.
+  /// A TCP listener accepted a socket. Returns false if it is not wanted (limits, listener ended):
+  /// the caller closes it.
   package mutating func accepted(
     _ listener: SocketID, _ socket: SocketID, remote: Address, local: Address, at now: Instant
   ) -> Bool {
@@ -97,7 +98,8 @@ extension Endpoint {
 
   // MARK: Hellos
 
-  /// Answers a hello with an accept. No connection comes of it before the client has shown that the accept arrived.
+  /// Answers a hello with an accept. No connection comes of it before the client has shown that the
+  /// accept arrived.
   mutating func receiveHello(_ hello: Introduction, _ source: DatagramSource, at now: Instant) {
     guard let listener = owner(source.socket), connections[listener].phase == .open,
       connections[listener].role == .listener, let state = connections[listener].listenerState
@@ -120,7 +122,8 @@ extension Endpoint {
     }
     if pendingHellos.count >= configuration.maxPendingHellos {
       counters.drop(.pendingFull)
-      // The oldest makes room: who answers within a round trip gets in, however many hellos a flood leaves behind.
+      // The oldest makes room: who answers within a round trip gets in, however many hellos a flood
+      // leaves behind.
       guard let oldest = state.pendingHellos.first else { return }
       removePendingHello(oldest)
     }
@@ -151,8 +154,8 @@ extension Endpoint {
     answer(.accept(introduction), session: hello.peer.session, source)
   }
 
-  /// The first packet with the id of a pending hello came from where the hello came from: somebody is there.
-  /// Returns the slot of the new connection; nil if there is no room.
+  /// The first packet with the id of a pending hello came from where the hello came from: somebody
+  /// is there. Returns the slot of the new connection; nil if there is no room.
   mutating func confirm(_ pending: Int, at now: Instant) -> Int? {
     let hello = pendingHellos[pending]
     removePendingHello(pending)

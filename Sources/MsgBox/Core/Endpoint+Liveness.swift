@@ -2,8 +2,9 @@
 extension Endpoint {
   // MARK: The rotation
 
-  /// The rotation for a connection's pace: it beats at min(own interval, peer's lost_after / 3). Paces that peers ask
-  /// for are rounded down to powers of two, so that no peer can make rotations without end.
+  /// The rotation for a connection's pace: it beats at min(own interval, peer's lost_after / 3).
+  /// Paces that peers ask for are rounded down to powers of two, so that no peer can make rotations
+  /// without end.
   mutating func rotationIndex(own: Interval, peerLostAfter: UInt32, at now: Instant) -> Int {
     let asked = UInt64(max(peerLostAfter, WireFormat.leastLostAfter)) * 1_000_000 / 3
     var interval = own.nanoseconds
@@ -132,8 +133,9 @@ extension Endpoint {
 
   // MARK: Time
 
-  /// Time has come to `now`. `drainedAt` is when the sockets were last seen empty: silence is judged up to then, so
-  /// that a loop that was not entered for long loses nobody whose packets wait in the kernel.
+  /// Time has come to `now`. `drainedAt` is when the sockets were last seen empty: silence is
+  /// judged up to then, so that a loop that was not entered for long loses nobody whose packets
+  /// wait in the kernel.
   package mutating func handleTimeout(at now: Instant, drainedAt: Instant) {
     while let due = timers.popDue(at: now) {
       switch due.kind {
@@ -163,8 +165,8 @@ extension Endpoint {
     }
   }
 
-  /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a socket that is not
-  /// blocked, or an event or action waits.
+  /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a
+  /// socket that is not blocked, or an event or action waits.
   package var nextDeadline: Instant? {
     if !events.isEmpty || !actions.isEmpty || !openDatagrams.isEmpty || !readySockets.isEmpty
       || !readyStreams.isEmpty

@@ -2,7 +2,8 @@
 extension Endpoint {
   // MARK: Sending
 
-  /// Queues a message within the limits of its connection; it leaves with the turn, or after the accept.
+  /// Queues a message within the limits of its connection; it leaves with the turn, or after the
+  /// accept.
   mutating func queue(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, at now: Instant
   ) -> Status {
@@ -140,7 +141,8 @@ extension Endpoint {
       return
     }
     let traffic = traffic(slot)
-    // The peer has at most 65535 ids in use, so the oldest of more than that is one it has given up.
+    // The peer has at most 65535 ids in use, so the oldest of more than that is one it has given
+    // up.
     if traffic.openRequests.count >= Int(UInt16.max), let oldest = traffic.openRequests.first {
       removeRequest(oldest)
     }

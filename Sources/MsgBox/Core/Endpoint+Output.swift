@@ -58,7 +58,8 @@ extension Endpoint {
     if let listener, connections[listener].phase == .retiring { endListener(listener) }
   }
 
-  /// The socket's send buffer is full (true) or has room again (false): `pollTransmit` passes over full sockets.
+  /// The socket's send buffer is full (true) or has room again (false): `pollTransmit` passes over
+  /// full sockets.
   package mutating func setBlocked(_ socket: SocketID, _ blocked: Bool) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
@@ -71,7 +72,8 @@ extension Endpoint {
     }
   }
 
-  /// The system refused to send a datagram or the rest of a stream for another reason than a full buffer.
+  /// The system refused to send a datagram or the rest of a stream for another reason than a full
+  /// buffer.
   package mutating func sendFailed(
     _ socket: SocketID, to remote: Address, systemError: Int32, at now: Instant
   ) {
@@ -85,7 +87,8 @@ extension Endpoint {
 
   // MARK: Datagrams
 
-  /// Sends a packet of a connection that carries no message, in a datagram of its own or as a frame.
+  /// Sends a packet of a connection that carries no message, in a datagram of its own or as a
+  /// frame.
   mutating func sendControl(_ packet: ControlPacket, session: UInt64?, _ slot: Int) {
     let connection = connections[slot]
     enqueue(

@@ -2,8 +2,8 @@
 extension Endpoint {
   /// How long a closing stream may take to write what it has queued.
   private static let flushTime = Interval.seconds(10)
-  /// How long it then waits for the peer's FIN, so that the kernel does not answer late bytes with a RST that would
-  /// destroy the close frame.
+  /// How long it then waits for the peer's FIN, so that the kernel does not answer late bytes with
+  /// a RST that would destroy the close frame.
   private static let lingerTime = Interval.seconds(2)
 
   func stream(_ socket: SocketID) -> StreamState? {
@@ -15,7 +15,8 @@ extension Endpoint {
   package mutating func receiveStream(_ bytes: Span<UInt8>, on socket: SocketID, at now: Instant) {
     counters.bytesReceived &+= UInt64(bytes.count)
     guard let stream = stream(socket), stream.phase == .open else { return }
-    // A part of a frame is a sign of life too: no heartbeat can come in the middle of a long message.
+    // A part of a frame is a sign of life too: no heartbeat can come in the middle of a long
+    // message.
     if let slot = owner(socket) { connections[slot].lastHeard = now }
     do throws(DropReason) {
       while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
@@ -171,7 +172,8 @@ extension Endpoint {
     discard(slot)
   }
 
-  /// From here the stream has no connection: it writes what it has, sends FIN, and waits for the peer's.
+  /// From here the stream has no connection: it writes what it has, sends FIN, and waits for the
+  /// peer's.
   mutating func beginClosing(_ socket: SocketID, at now: Instant) {
     guard let stream = stream(socket) else { return }
     sockets[Int(socket.rawValue)].owner = ConnectionRecord.noSlot
@@ -208,8 +210,8 @@ extension Endpoint {
     readyStreams.append(socket)
   }
 
-  /// The next stream that has bytes to send and is not blocked, or nil. Each is named once until it has new bytes,
-  /// or is unblocked with bytes left.
+  /// The next stream that has bytes to send and is not blocked, or nil. Each is named once until it
+  /// has new bytes, or is unblocked with bytes left.
   package mutating func pollStream() -> SocketID? {
     while let socket = readyStreams.popFirst() {
       guard let stream = stream(socket) else { continue }
@@ -219,7 +221,8 @@ extension Endpoint {
     return nil
   }
 
-  /// Hands the unsent bytes of a stream to `write`, which returns how many of them (0...count) the system took.
+  /// Hands the unsent bytes of a stream to `write`, which returns how many of them (0...count) the
+  /// system took.
   package mutating func writeStream(
     _ socket: SocketID, at now: Instant, _ write: (Span<UInt8>) -> Int
   ) {

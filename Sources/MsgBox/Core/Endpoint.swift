@@ -10,12 +10,14 @@ package struct EndpointConfiguration: Sendable {
   package init() {}
 }
 
-/// All protocol state of one box, without I/O: connections, listeners, requests, heartbeats and timers.
+/// All protocol state of one box, without I/O: connections, listeners, requests, heartbeats and
+/// timers.
 ///
-/// It takes datagrams, stream bytes, results of actions, user calls and the time; it gives actions, transmits, stream
-/// bytes, events and the next deadline. It never blocks, never calls back and never throws at hostile input.
-/// After each input: take the events until there are none (an event's `.input` payload refers to the bytes of that
-/// input), then the actions, and before waiting the transmits and stream bytes; only then ask for the deadline.
+/// It takes datagrams, stream bytes, results of actions, user calls and the time; it gives actions,
+/// transmits, stream bytes, events and the next deadline. It never blocks, never calls back and
+/// never throws at hostile input. After each input: take the events until there are none (an
+/// event's `.input` payload refers to the bytes of that input), then the actions, and before
+/// waiting the transmits and stream bytes; only then ask for the deadline.
 package struct Endpoint: ~Copyable {
   let configuration: EndpointConfiguration
   var random: RandomSource
@@ -36,7 +38,8 @@ package struct Endpoint: ~Copyable {
   var pendingHellos = PendingHellos()
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
-  /// Server connections by the id that we send with: who is meant by a close that says "unknown session".
+  /// Server connections by the id that we send with: who is meant by a close that says "unknown
+  /// session".
   var bySendSession: [UInt64: UInt32] = [:]
   var answerBudget: AnswerBudget
   var timers = TimerQueue()
@@ -111,7 +114,8 @@ package struct Endpoint: ~Copyable {
     return traffic
   }
 
-  /// A session id: 56 random bits that no session of this box has, under a byte that is free for steering.
+  /// A session id: 56 random bits that no session of this box has, under a byte that is free for
+  /// steering.
   mutating func newSession() -> UInt64 {
     while true {
       let session = random.word() >> 8

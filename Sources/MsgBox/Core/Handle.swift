@@ -1,7 +1,9 @@
-/// A number that names a connection, a listener or a request: box (24 bits), slot (20), generation (20).
+/// A number that names a connection, a listener or a request: box (24 bits), slot (20), generation
+/// (20).
 ///
-/// A slot whose generations are used up rests until those of all others are: a handle comes again only after 2^40
-/// others of its kind in its box. 0 is never a handle, because boxes are numbered from 1.
+/// A slot whose generations are used up rests until those of all others are: a handle comes again
+/// only after 2^40 others of its kind in its box. 0 is never a handle, because boxes are numbered
+/// from 1.
 package struct Handle: Hashable, Sendable {
   package var rawValue: UInt64
 

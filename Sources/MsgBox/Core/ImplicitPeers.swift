@@ -1,5 +1,6 @@
-/// Peers of `implicit` listeners, which have no session id on the wire, by socket and address; and for a second after
-/// their end their ghosts, so that a heartbeat that comes late does not bring them back.
+/// Peers of `implicit` listeners, which have no session id on the wire, by socket and address; and
+/// for a second after their end their ghosts, so that a heartbeat that comes late does not bring
+/// them back.
 struct ImplicitPeers {
   struct Key: Hashable {
     var socket: SocketID

@@ -1,4 +1,5 @@
-/// A point on a monotonic clock, in nanoseconds since an origin that only differences may depend on.
+/// A point on a monotonic clock, in nanoseconds since an origin that only differences may depend
+/// on.
 package struct Instant: Hashable, Comparable, Sendable {
   package var nanoseconds: UInt64
 
@@ -23,7 +24,8 @@ package struct Instant: Hashable, Comparable, Sendable {
   }
 }
 
-/// A non-negative length of time in nanoseconds: what `Duration` is outside of the core, in 8 bytes.
+/// A non-negative length of time in nanoseconds: what `Duration` is outside of the core, in 8
+/// bytes.
 package struct Interval: Hashable, Comparable, Sendable {
   package var nanoseconds: UInt64
 

@@ -1,14 +1,15 @@
-/// The notes' out_beats: a rotation of session ids, each visited once per half heartbeat interval, evenly spread.
+/// The notes' out_beats: a rotation of session ids, each visited once per half heartbeat interval,
+/// evenly spread.
 ///
-/// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has to search the
-/// rotation, and a session that comes back has an id, and an entry, of its own.
+/// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has
+/// to search the rotation, and a session that comes back has an id, and an entry, of its own.
 package struct OutBeats {
   package let half: Interval
   private var rotation = FIFO<UInt64>()
   /// Up to when visits were made.
   private var visitedUntil: Instant
-  /// A round visits each entry that was there at its beginning. Its pace is set then: if it slackened while ghosts are
-  /// dropped, the live behind many ghosts would be visited too late.
+  /// A round visits each entry that was there at its beginning. Its pace is set then: if it
+  /// slackened while ghosts are dropped, the live behind many ghosts would be visited too late.
   private var roundSize = 0
   private var roundLeft = 0
 
@@ -27,7 +28,8 @@ package struct OutBeats {
     rotation.append(session)
   }
 
-  /// When the next visits are due. They are made in groups, so that a large rotation does not wake the loop for each.
+  /// When the next visits are due. They are made in groups, so that a large rotation does not wake
+  /// the loop for each.
   package var nextVisit: Instant? {
     guard !rotation.isEmpty else { return nil }
     return visitedUntil + Interval(nanoseconds: max(step, groupSpan))

@@ -1,4 +1,5 @@
-/// The notes' pending_closes map: sessions that have ended and whose entry in the rotation was not met yet.
+/// The notes' pending_closes map: sessions that have ended and whose entry in the rotation was not
+/// met yet.
 package struct PendingCloses: Sendable {
   private var sessions: Set<UInt64> = []
 

@@ -13,8 +13,9 @@ struct PendingHello: Vacant, Linked {
   static var vacant: PendingHello { PendingHello() }
 }
 
-/// Hellos that wait for their confirmation, by our id and by (socket, source, the client's id), so that a repeated
-/// hello gets the same id and makes one peer, and the same hello from elsewhere learns nothing of it.
+/// Hellos that wait for their confirmation, by our id and by (socket, source, the client's id), so
+/// that a repeated hello gets the same id and makes one peer, and the same hello from elsewhere
+/// learns nothing of it.
 struct PendingHellos {
   private struct Key: Hashable {
     var socket: SocketID

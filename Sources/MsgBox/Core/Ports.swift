@@ -1,4 +1,5 @@
-/// Names a socket of the loop; the loop chooses it, small and dense, and may give it again after `Action.close`.
+/// Names a socket of the loop; the loop chooses it, small and dense, and may give it again after
+/// `Action.close`.
 package struct SocketID: Hashable, Sendable {
   package var rawValue: UInt32
 
@@ -17,8 +18,8 @@ package enum Action: Equatable, Sendable {
   case bind(Handle, Locator, bufferBytes: UInt32)
   /// Open a UDP socket connected to the address; answer with `datagramOpened` or `openFailed`.
   case openDatagram(Handle, Address, bufferBytes: UInt32)
-  /// Begin a TCP connection; answer with `streamOpened` as soon as there is a socket, then `streamConnected`, or
-  /// with `openFailed` at any point before that.
+  /// Begin a TCP connection; answer with `streamOpened` as soon as there is a socket, then
+  /// `streamConnected`, or with `openFailed` at any point before that.
   case openStream(Handle, Address)
   /// Close the socket; nothing more is said about it, in either direction.
   case close(SocketID)

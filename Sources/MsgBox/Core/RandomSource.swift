@@ -1,4 +1,5 @@
-/// Random numbers as an argument: a buffer that a closure refills, from the system or from a seeded generator.
+/// Random numbers as an argument: a buffer that a closure refills, from the system or from a seeded
+/// generator.
 package struct RandomSource {
   private var buffer: [UInt64]
   private var next: Int

@@ -3,13 +3,15 @@ package protocol Vacant {
   static var vacant: Self { get }
 }
 
-/// Records in numbered slots with generations, so that a handle to a record that is gone is told from its successor's.
+/// Records in numbered slots with generations, so that a handle to a record that is gone is told
+/// from its successor's.
 package struct Slab<Record: Vacant> {
   private var records: [Record] = []
   private var generations: [UInt32] = []
   private var isLive: [Bool] = []
   private var free: [UInt32] = []
-  /// Slots whose generations are used up, the oldest first. They begin anew when no other slot is left.
+  /// Slots whose generations are used up, the oldest first. They begin anew when no other slot is
+  /// left.
   private var retired = FIFO<UInt32>()
   private let maxSlots: Int
   private let maxGeneration: UInt32

@@ -9,7 +9,8 @@ protocol Linked {
   var links: SlotLinks { get set }
 }
 
-/// Slots of a slab in the order of their adding; any is added or taken out in constant time, and none costs memory.
+/// Slots of a slab in the order of their adding; any is added or taken out in constant time, and
+/// none costs memory.
 struct SlotList {
   fileprivate var head = ConnectionRecord.noSlot
   fileprivate var tail = ConnectionRecord.noSlot

@@ -27,8 +27,8 @@ struct SocketState {
     case stream
   }
 
-  /// With so many datagrams waiting for a blocked socket, what carries no message is dropped: others decide how much
-  /// of it there is, and it is repeated.
+  /// With so many datagrams waiting for a blocked socket, what carries no message is dropped:
+  /// others decide how much of it there is, and it is repeated.
   static let blockedMark = 4096
 
   var kind = Kind.free
@@ -50,7 +50,8 @@ final class StreamState {
   enum Phase {
     case connecting
     case open
-    /// Our close is queued: what is queued is written, then FIN; what comes is discarded until the peer's FIN.
+    /// Our close is queued: what is queued is written, then FIN; what comes is discarded until the
+    /// peer's FIN.
     case closing
     /// FIN was sent.
     case lingering

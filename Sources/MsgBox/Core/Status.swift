@@ -1,5 +1,5 @@
-/// What a call answers and why something ended. The numbers are those of `MSG_STATUS_MAP` in msgbox.h; a test holds
-/// the two against each other.
+/// What a call answers and why something ended. The numbers are those of `MSG_STATUS_MAP` in
+/// msgbox.h; a test holds the two against each other.
 package enum Status: Int32, Error, CaseIterable, Sendable {
   case ok = 0
   case invalidArgument = -1

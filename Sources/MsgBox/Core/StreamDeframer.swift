@@ -6,8 +6,8 @@ package struct Frame: Equatable {
 
 /// Cuts the bytes of a stream into frames, wherever the reads split them.
 ///
-/// A frame that lies whole in the bytes at hand is not copied. Memory grows with the bytes received, never with the
-/// length announced, and is held only while a frame is partial.
+/// A frame that lies whole in the bytes at hand is not copied. Memory grows with the bytes
+/// received, never with the length announced, and is held only while a frame is partial.
 package struct StreamDeframer {
   /// The largest message that a frame may carry.
   var maxMessage: Int
@@ -25,8 +25,8 @@ package struct StreamDeframer {
   /// Whether a frame has begun and is not complete.
   package var isInsideFrame: Bool { !prefix.isEmpty || head != nil }
 
-  /// The next frame of `bytes`, which must be the same until this returns nil; then all of them are consumed.
-  /// A failure breaks the stream.
+  /// The next frame of `bytes`, which must be the same until this returns nil; then all of them are
+  /// consumed. A failure breaks the stream.
   package mutating func next(_ bytes: Span<UInt8>) throws(DropReason) -> Frame? {
     if head == nil, prefix.isEmpty, let frame = try wholeFrame(bytes) { return frame }
     if head == nil { try readHead(bytes) }

@@ -1,4 +1,5 @@
-/// A session over UDP that has ended: it answers what comes late, and repeats its close until that is answered.
+/// A session over UDP that has ended: it answers what comes late, and repeats its close until that
+/// is answered.
 struct Tombstone: Vacant {
   var session: UInt64 = 0
   var peerSession: UInt64 = 0

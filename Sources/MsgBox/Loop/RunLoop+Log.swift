@@ -10,7 +10,8 @@ extension RunLoop {
     write(level, line)
   }
 
-  /// Logs an event: what opens and ends things at `info`, what fails at `warning`, messages at `debug`.
+  /// Logs an event: what opens and ends things at `info`, what fails at `warning`, messages at
+  /// `debug`.
   func note(_ event: CoreEvent) {
     let level = level(of: event)
     guard logs(level) else { return }

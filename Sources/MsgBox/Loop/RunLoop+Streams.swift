@@ -89,7 +89,8 @@ extension RunLoop {
 
   /// A connection attempt has ended, one way or the other.
   func finishConnecting(_ socket: LoopSocket, _ handle: Handle) {
-    // The core has given this attempt up and its close waits: made free here, the id could be another's by then.
+    // The core has given this attempt up and its close waits: made free here, the id could be
+    // another's by then.
     guard endpoint.socketIsOpen(socket.id) else { return }
     do throws(Errno) {
       if let error = TCPSocket.takeError(of: socket.fd) { throw error }

@@ -2,8 +2,8 @@ import CMsgBox
 
 /// Calls on TCP sockets.
 package enum TCPSocket {
-  /// A socket that listens on `host` and `port` (0: the system chooses); `scope` is the interface of
-  /// a link-local address.
+  /// A socket that listens on `host` and `port` (0: the system chooses); `scope` is the interface
+  /// of a link-local address.
   package static func listen(
     host: Locator.Host, port: UInt16, scope: UInt32 = 0
   ) throws(Errno) -> OpenSocket {

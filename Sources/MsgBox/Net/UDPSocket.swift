@@ -2,9 +2,9 @@ import CMsgBox
 
 /// Opening of UDP sockets.
 package enum UDPSocket {
-  /// A socket that serves whoever sends to `host` and `port` (0: the system chooses); `scope` is the
-  /// interface of a link-local address. `bufferBytes` is asked of the kernel, each way; it may give
-  /// less.
+  /// A socket that serves whoever sends to `host` and `port` (0: the system chooses); `scope` is
+  /// the interface of a link-local address. `bufferBytes` is asked of the kernel, each way; it may
+  /// give less.
   package static func bind(
     host: Locator.Host, port: UInt16, scope: UInt32 = 0, bufferBytes: UInt32
   ) throws(Errno) -> OpenSocket {

@@ -1,4 +1,5 @@
-/// Numbers in network byte order, read from and written to bytes. Each read is checked; none can trap.
+/// Numbers in network byte order, read from and written to bytes. Each read is checked; none can
+/// trap.
 extension Span<UInt8> {
   /// The unsigned number at `offset`, big-endian; nil if it does not lie within the bytes.
   package func bigEndian<Number: FixedWidthInteger & UnsignedInteger>(

@@ -21,7 +21,8 @@ package struct MessageHead: Equatable, Sendable {
 
 /// Packs the packets of one session into a datagram of at most 1200 bytes.
 ///
-/// Each packet is written with its length; `seal` takes it out of the last one, whose body runs to the end.
+/// Each packet is written with its length; `seal` takes it out of the last one, whose body runs to
+/// the end.
 package struct DatagramBuilder: Sendable {
   private var bytes: [UInt8]
   /// Where the length field of the last packet is, if it has one.

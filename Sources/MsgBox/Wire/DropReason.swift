@@ -1,4 +1,5 @@
-/// Why something was dropped. The numbers are those of `MSG_DROP_MAP` in msgbox.h; a test holds the two together.
+/// Why something was dropped. The numbers are those of `MSG_DROP_MAP` in msgbox.h; a test holds the
+/// two together.
 package enum DropReason: UInt8, CaseIterable, Error, Sendable {
   case short = 0
   case notMsgBox = 1

@@ -18,7 +18,8 @@ package struct Introduction: Equatable, Sendable {
   /// Body of hello: the same, then a cookie of 16 bytes, zeros here.
   package static let helloSize = 32
 
-  /// Reads the fields that hello and accept share; nil if the body is too short or names the session 0.
+  /// Reads the fields that hello and accept share; nil if the body is too short or names the
+  /// session 0.
   package init?(_ bytes: Span<UInt8>, _ body: Range<Int>, atLeast size: Int) {
     guard body.count >= size,
       let session = bytes.bigEndian(UInt64.self, at: body.lowerBound), session != 0,
@@ -32,7 +33,8 @@ package struct Introduction: Equatable, Sendable {
 /// Why a session was closed: reply_id of a close.
 package enum CloseReason: UInt16, CaseIterable, Sendable {
   case normal = 0
-  /// The sender does not know the session; the session field echoes the id of the packet that it answers.
+  /// The sender does not know the session; the session field echoes the id of the packet that it
+  /// answers.
   case unknownSession = 1
   case idle = 2
   case denied = 3

@@ -16,14 +16,16 @@ package struct Packet: Equatable, Sendable {
 /// What comes next in a datagram.
 package enum PacketStep: Equatable, Sendable {
   case packet(Packet)
-  /// This packet is passed over; what follows it is still good. `session` is its session field, if it has one.
+  /// This packet is passed over; what follows it is still good. `session` is its session field, if
+  /// it has one.
   case skip(DropReason, session: UInt64?)
   /// The rest of the datagram is dropped.
   case drop(DropReason)
   case end
 }
 
-/// Walks over the packets of a datagram. Bounded by its bytes: each step but the last consumes at least 8.
+/// Walks over the packets of a datagram. Bounded by its bytes: each step but the last consumes at
+/// least 8.
 package struct PacketParser: Sendable {
   private var offset = 0
   private var isFirst = true
@@ -102,8 +104,8 @@ package struct PacketBody: Equatable, Sendable {
 
 /// The option block: a u16 length, then values of {type u8, length u8, bytes}.
 ///
-/// No option is defined yet for what this implementation does, so one whose type has the high bit 0 drops the packet,
-/// and one whose type has the high bit 1 is passed over.
+/// No option is defined yet for what this implementation does, so one whose type has the high bit 0
+/// drops the packet, and one whose type has the high bit 1 is passed over.
 package enum OptionBlock {
   /// The offset behind the block that begins where `range` does.
   package static func end(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(DropReason) -> Int {

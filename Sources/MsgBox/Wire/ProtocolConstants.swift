@@ -1,11 +1,13 @@
-/// Numbers of the wire format. notes.md has the same tables; a test holds the two against each other.
+/// Numbers of the wire format. notes.md has the same tables; a test holds the two against each
+/// other.
 package enum WireFormat {
   // Specification.
 
-  /// A datagram is never larger: the least IPv6 MTU of 1280 bytes (RFC 8200 5) less IPv6 and UDP headers and room for
-  /// a tunnel.
+  /// A datagram is never larger: the least IPv6 MTU of 1280 bytes (RFC 8200 5) less IPv6 and UDP
+  /// headers and room for a tunnel.
   package static let maxDatagram = 1200
-  /// Bits 15 and 14 of message_type, so that a datagram is told from STUN's 00 by its first bits (RFC 7983 7).
+  /// Bits 15 and 14 of message_type, so that a datagram is told from STUN's 00 by its first bits
+  /// (RFC 7983 7).
   package static let magic: UInt16 = 0b11
   package static let version: UInt16 = 0
 
@@ -24,6 +26,7 @@ package enum WireFormat {
 
   // Choices of this implementation.
 
-  /// Less than this is not believed of a peer's `lost_after`, so that no peer can ask for a flood of heartbeats.
+  /// Less than this is not believed of a peer's `lost_after`, so that no peer can ask for a flood
+  /// of heartbeats.
   package static let leastLostAfter: UInt32 = 1000
 }

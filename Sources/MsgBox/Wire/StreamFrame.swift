@@ -36,8 +36,8 @@ package struct FrameHead: Equatable, Sendable {
   package var session: UInt64?
   package var messageID: UInt32?
 
-  /// The bytes of length, header, session id and message id that a frame with these first bytes has, as far as they
-  /// tell: 12 until the header is there.
+  /// The bytes of length, header, session id and message id that a frame with these first bytes
+  /// has, as far as they tell: 12 until the header is there.
   package static func size(_ bytes: Span<UInt8>) -> Int {
     var size = WireFormat.frameLengthSize + PacketHeader.size
     guard let type = bytes.bigEndian(UInt16.self, at: WireFormat.frameLengthSize) else {

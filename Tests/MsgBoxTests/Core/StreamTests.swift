@@ -232,7 +232,8 @@ struct StreamTests {
   func closeAgainstTheTide() throws {
     let pair = try Pair(.tcp)
     let block = [UInt8](repeating: 7, count: 1000)
-    // What the server sends is on its way when the client closes, and arrives before its close does.
+    // What the server sends is on its way when the client closes, and arrives before its close
+    // does.
     for _ in 0..<5 {
       #expect(pair.server.send(block, to: pair.down) == .ok)
       pair.run(for: .milliseconds(1))
