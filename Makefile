@@ -56,7 +56,7 @@ export CXX_COMPILER = $(CXX)
 export SWIFT SWIFTC BUILD SCRATCH COVERAGE_FLOOR
 
 .PHONY: all lib lib-swift examples c-examples install uninstall test test-install test-examples \
-  demo lint coverage sanitize docs clean help tools
+  demo lint coverage sanitize fuzz docs clean help tools
 .DELETE_ON_ERROR:
 
 all: lib
@@ -123,6 +123,10 @@ coverage: | tools
 ## sanitize: Swift tests with address and thread sanitizers, C tests in valgrind
 sanitize: | tools
 	scripts/sanitize
+
+## fuzz: drives the core by libFuzzer for FUZZ_SECONDS (300)
+fuzz: | tools
+	scripts/fuzz
 
 ## docs: the Swift documentation as a site, in build/docs
 docs: lib-swift
