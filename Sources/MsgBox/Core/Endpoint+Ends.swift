@@ -67,14 +67,8 @@ extension Endpoint {
     let socket = connections[slot].socket
     guard socket != ConnectionRecord.noSocket, owner(socket) == slot else { return }
     switch sockets[Int(socket.rawValue)].kind {
-    case .datagramClient:
-      closeNow(socket)
-    case .stream:
-      let unsent = sockets[Int(socket.rawValue)].stream?.messageEnds.count ?? 0
-      counters.drop(.ended, count: UInt64(unsent))
-      closeNow(socket)
-    case .datagramListener, .streamListener, .free:
-      break
+    case .datagramClient, .stream: closeNow(socket)
+    case .datagramListener, .streamListener, .free: break
     }
   }
 

@@ -307,6 +307,22 @@ struct StreamTests {
     pair.finish()
   }
 
+  @Test("Messages that cannot be sent any more are counted", arguments: [false, true])
+  func unsent(isClosing: Bool) throws {
+    let pair = try Pair(.tcp)
+    pair.client.pause()
+    let block = [UInt8](repeating: 1, count: 50_000)
+    for _ in 0..<20 { #expect(pair.server.send(block, to: pair.down) == .ok) }
+    pair.run(for: .milliseconds(100))
+    let unsent = pair.server.endpoint.counters(of: pair.down, at: pair.server.now)?.queuedMessages
+    #expect(unsent ?? 0 > 0)
+    if isClosing { #expect(pair.server.disconnect(pair.down) == .ok) }
+    pair.client.kill()
+    pair.run(for: .seconds(15))
+    #expect(Int(pair.server.dropped(.ended)) == unsent)
+    finishAll(pair.simulation)
+  }
+
   @Test("A message of any size up to 16 MiB passes; one byte more is too big")
   func sizes() throws {
     let pair = try Pair(.tcp)
