@@ -2,6 +2,7 @@
 package struct EndpointConfiguration: Sendable {
   /// Number of the box, 1...`Handle.maxBox`: the upper bits of each handle.
   package var box: UInt32 = 1
+  /// Handshakes under way that a listener keeps, so that a flood at one keeps nobody from another.
   package var maxPendingHellos = 4096
   package var maxTombstones = 4096
   /// Requests that a program may leave unanswered, over all connections.
@@ -28,8 +29,6 @@ package struct Endpoint: ~Copyable {
   var gets = Slab<WaitingGet>(maxSlots: 1 << 30)
   var requests: Slab<OpenRequest>
   var listenerCount = 0
-  /// Streams that were accepted and whose hello is not there.
-  var awaitingStreams = 0
 
   var connStatus = ConnStatus()
   var pendingCloses = PendingCloses()
@@ -128,6 +127,9 @@ package struct Endpoint: ~Copyable {
   }
 
   // MARK: Events
+
+  /// How many events wait to be polled.
+  package var waitingEvents: Int { events.count }
 
   mutating func emit(
     _ kind: EventKind, _ slot: Int, _ status: Status = .ok, systemError: Int32 = 0,

@@ -3,12 +3,13 @@ extension RunLoop {
   ///
   /// - Parameter input: The bytes that the core was just given, to which events may refer.
   func settle(_ input: Span<UInt8>, _ deliver: (CoreEvent, RawSpan) -> Void) {
-    deliverAll(input, deliver)
+    // Those that refer to the input are among those that wait now.
+    deliverAll(input, atLeast: endpoint.waitingEvents, deliver)
     var performed = 0
     while !isEnding, performed < 64 || now < turnEnds, let action = endpoint.pollAction() {
       perform(action)
       performed += 1
-      deliverAll(input, deliver)
+      deliverAll(input, atLeast: 0, deliver)
     }
   }
 
@@ -17,11 +18,15 @@ extension RunLoop {
     settle(Span(), deliver)
   }
 
-  /// Events that may refer to input must be delivered before the next input. Others may wait, so
-  /// that a program that makes a new event in each callback cannot hold the loop for ever.
-  private func deliverAll(_ input: Span<UInt8>, _ deliver: (CoreEvent, RawSpan) -> Void) {
+  /// Events that may refer to input, which are among the first `least`, must be delivered before
+  /// the next input. Others may wait, so that a program that makes a new event in each callback
+  /// cannot hold the loop for ever.
+  private func deliverAll(
+    _ input: Span<UInt8>, atLeast least: Int, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) {
+    let least = max(least, 1024)
     var count = 0
-    while !isEnding, !input.isEmpty || count < 1024 || now < turnEnds,
+    while !isEnding, count < least || now < turnEnds,
       let event = endpoint.pollEvent()
     {
       count += 1

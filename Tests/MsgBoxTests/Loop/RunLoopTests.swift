@@ -90,6 +90,32 @@ import Testing
     #expect(client.first(.connectionSetupError)?.status == .resolve)
   }
 
+  @Test(
+    "A callback that makes the next event does not hold the loop, even while it receives",
+    arguments: [Transport.udp, .tcp])
+  func endlessEvents(transport: Transport) throws {
+    let pair = try EchoPair(transport)
+    let client = pair.client
+    var turnBegan = client.loop.now
+    var isHeld = false
+    client.react = { loop, seen in
+      guard seen.kind == .connectionSetupError || seen.kind == .message else { return }
+      guard loop.now < turnBegan + .seconds(2) else {
+        isHeld = true
+        return
+      }
+      _ = loop.endpoint.connect(
+        nil, options: .init(), userWords: UserWords(), at: loop.now)
+    }
+    #expect(client.send([1], to: pair.connection) == .ok)
+    for _ in 0..<3 { #expect(client.send([2], to: pair.connection) == .ok) }
+    try pair.run {
+      turnBegan = client.loop.now
+      return isHeld || client.count(.message) == 4
+    }
+    #expect(!isHeld)
+  }
+
   @Test("A turn inside a turn is refused; a flush there is not")
   func reentrant() throws {
     let server = try TestLoop()
