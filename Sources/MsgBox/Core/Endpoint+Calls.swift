@@ -160,7 +160,6 @@ extension Endpoint {
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     listenerCount = 0
-    awaitingStreams = 0
     deliveredEnd = nil
     events = FIFO()
     actions = FIFO()

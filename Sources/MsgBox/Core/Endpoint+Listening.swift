@@ -50,9 +50,10 @@ extension Endpoint {
       let state = connections[owner].listenerState
     else { return false }
     state.reportedAcceptFailure = false
-    if awaitingStreams >= configuration.maxPendingHellos {
+    if state.awaitingStreams.count >= configuration.maxPendingHellos,
+      let oldest = state.awaitingStreams.first
+    {
       counters.drop(.pendingFull)
-      guard let oldest = state.awaitingStreams.first else { return false }
       discard(oldest)
     }
     var record = serverRecord(owner, .tcp, remote: remote, local: local)
@@ -62,7 +63,6 @@ extension Endpoint {
       counters.drop(.connectionsFull)
       return false
     }
-    awaitingStreams += 1
     connections.append(slot, to: &state.awaitingStreams)
     claim(socket, .stream, owner: slot)
     sockets[Int(socket.rawValue)].stream = StreamState(phase: .open)
@@ -120,11 +120,12 @@ extension Endpoint {
       }
       return
     }
-    if pendingHellos.count >= configuration.maxPendingHellos {
-      counters.drop(.pendingFull)
+    if state.pendingHellos.count >= configuration.maxPendingHellos,
+      let oldest = state.pendingHellos.first
+    {
       // The oldest makes room: who answers within a round trip gets in, however many hellos a flood
       // leaves behind.
-      guard let oldest = state.pendingHellos.first else { return }
+      counters.drop(.pendingFull)
       removePendingHello(oldest)
     }
     addPendingHello(hello, listener, state, source, at: now)

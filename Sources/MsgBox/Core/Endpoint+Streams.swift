@@ -84,7 +84,6 @@ extension Endpoint {
 
   /// A stream no longer waits for its hello.
   mutating func stopAwaiting(_ slot: Int) {
-    awaitingStreams -= 1
     guard let state = connections[Int(connections[slot].listener)].listenerState else { return }
     connections.unlink(slot, from: &state.awaitingStreams)
   }

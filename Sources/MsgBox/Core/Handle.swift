@@ -7,8 +7,6 @@
 package struct Handle: Hashable, Sendable {
   package var rawValue: UInt64
 
-  package static let slotBits: UInt64 = 20
-  package static let generationBits: UInt64 = 20
   package static let maxSlots = 1 << 20
   package static let maxGeneration: UInt32 = 1 << 20 - 1
   package static let maxBox: UInt32 = 1 << 24 - 1

@@ -103,6 +103,30 @@ struct LimitTests {
     finishAll(simulation)
   }
 
+  @Test("A flood of handshakes at one listener keeps nobody from another")
+  func floodElsewhere() throws {
+    let server = server { $0.maxPendingHellos = 2 }
+    let listeners = [
+      server.listen(.udp), server.listen(.udp), server.listen(.tcp), server.listen(.tcp),
+    ]
+    _ = try #require(server.wait(for: .listening, count: 4))
+    let stranger = simulation.addStranger(at: RawServer.strangerAddress(1))
+    for own in UInt64(1)...9 {
+      stranger.send(RawPacket.hello(own: own), to: server.address(of: listeners[0]))
+    }
+    let host = simulation.addNode("host")
+    let silent = try (0..<9).map { _ in
+      try #require(RawStream(from: host, to: server.address(of: listeners[2])))
+    }
+    simulation.run(for: .milliseconds(100))
+    let client = simulation.addNode("client")
+    _ = client.connect(.udp, to: server.address(of: listeners[1]))
+    _ = client.connect(.tcp, to: server.address(of: listeners[3]))
+    #expect(client.wait(for: .connectionSetup, count: 2, within: .seconds(1)) != nil)
+    for stream in silent { stream.close() }
+    finishAll(simulation)
+  }
+
   @Test("A stream that has not said hello sends nothing larger than one")
   func largeFrameBeforeHello() throws {
     let server = server { _ in }
