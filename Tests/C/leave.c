@@ -7,12 +7,13 @@
 
 static void on_event(const msg_Event *e) { record(e); }
 
-typedef enum { by_disconnect, by_return, by_exit_in_callback, by_thread_end, by_destroy, ways } Way;
+typedef enum { by_disconnect, by_return, by_exit_in_callback, by_thread_end, by_thread_exit_in_callback, by_destroy, ways } Way;
 static Way way;
 
 static void on_child_event(const msg_Event *e) {
   record(e);
   if (e->type == msg_connection_setup && way == by_exit_in_callback) exit(0);
+  if (e->type == msg_connection_setup && way == by_thread_exit_in_callback) pthread_exit(NULL);
 }
 
 static void *connect_in_thread(void *address) {
@@ -23,7 +24,7 @@ static void *connect_in_thread(void *address) {
 
 /* The life of the child, from its connection to its end. */
 static void leave(char *address) {
-  if (way == by_thread_end) {
+  if (way == by_thread_end || way == by_thread_exit_in_callback) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, connect_in_thread, address) == 0);
     CHECK(pthread_join(thread, NULL) == 0);

@@ -36,22 +36,24 @@ final class ThreadBoxes {
     guard let value = unsafe value else { return }
     let reference = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value)
     let boxes = unsafe reference.takeUnretainedValue()
-    if boxes.forks == cmsgbox_forks() || boxes.boxes.isEmpty { unsafe reference.release() }
+    if boxes.forks == cmsgbox_forks() {
+      boxes.closeAll()
+    } else if !boxes.boxes.isEmpty {
+      return
+    }
+    unsafe reference.release()
   }
 
   /// Ends the boxes of the thread that ends the process.
   private static func endCurrent() {
-    guard let current else { return }
-    unsafe end(cmsgbox_tls_get())
+    let value = unsafe cmsgbox_tls_get()
     cmsgbox_tls_set(nil, nil)
-    current.closeAll()
+    unsafe end(value)
   }
 
-  /// A program that ends inside a callback never leaves its turn, so the closes are sent here.
   private func closeAll() {
     for box in boxes.values {
-      box.loop.endpoint.shutDown(at: box.loop.now)
-      box.flush()
+      box.loop.abandonTurn()
       box.close()
     }
   }

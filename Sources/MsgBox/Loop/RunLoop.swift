@@ -126,6 +126,10 @@ package final class RunLoop {
     if !isTurning { finishShutDown() }
   }
 
+  /// Says that the turn in progress, if there is one, is never gone on with: its thread ends inside
+  /// `deliver`. What `shutDown` does, it does at once from here on.
+  package func abandonTurn() { isTurning = false }
+
   private func finishShutDown() {
     guard !hasEnded else { return }
     endpoint.shutDown(at: now)
