@@ -276,7 +276,8 @@ MSG_API int32_t msg_local_port(msg_Conn conn);
 
 /* ---- Explicit boxes and foreign loops ---------------------------------------------------------- */
 
-/* Makes a box that belongs to the calling thread. Returns it, or id 0 if the system gives no descriptor or memory. */
+/* Makes a box that belongs to the calling thread. Returns it, or id 0 if the system gives no descriptor or memory, or
+   16777215 boxes were made in this process. */
 MSG_API msg_Box msg_box_create(void);
 
 /* Ends a box: closes are sent, every handle of it ends, nothing is called. Inside a callback it takes effect after
@@ -284,10 +285,11 @@ MSG_API msg_Box msg_box_create(void);
 MSG_API int32_t msg_box_destroy(msg_Box box);
 
 /* As msg_listen, in `box`, with options (NULL: the defaults). Options out of range give msg_listening_error with
-   ERR_INVALID_ARGUMENT. */
+   ERR_INVALID_ARGUMENT. Returns id 0 also if `box` has ended or is another thread's. */
 MSG_API msg_Conn msg_box_listen(msg_Box box, const char *address, msg_Callback callback, const msg_Options *options);
 
-/* As msg_connect, in `box`, with options (NULL: the defaults). */
+/* As msg_connect, in `box`, with options (NULL: the defaults); those out of range give msg_connection_setup_error.
+   Returns id 0 also if `box` has ended or is another thread's. */
 MSG_API msg_Conn msg_box_connect(msg_Box box, const char *address, msg_Callback callback, const msg_Options *options);
 
 /* As msg_runloop, for `box`; also ERR_BAD_HANDLE and ERR_WRONG_THREAD. */
@@ -398,7 +400,7 @@ enum { MSG_LOG_ERROR = 1, MSG_LOG_WARNING = 2, MSG_LOG_INFO = 3, MSG_LOG_DEBUG =
 /* Gets one line of the log, without a line end; `text` lives until it returns. It must call nothing of this header. */
 typedef void (*msg_LogCallback)(void *user, uint32_t level, const char *text);
 
-/* Sets who gets the log of a box, up to `level`; NULL ends it. Nothing is logged by default.
+/* Sets who gets the log of a box, up to `level`; NULL, or level 0, ends it. Nothing is logged by default.
    Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
 MSG_API int32_t msg_box_set_log(msg_Box box, uint32_t level, msg_LogCallback callback, void *user);
 

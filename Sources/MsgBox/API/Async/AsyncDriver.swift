@@ -79,7 +79,8 @@
       let cancellation = Cancellation()
       let outcome = await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
-          let call = AsyncCall<Value>(number: number, continuation: continuation)
+          let call = AsyncCall<Value>(
+            number: number, cancellation: cancellation, continuation: continuation)
           submit { worker in
             guard let worker else { return call.fail(MessageError(.ended)) }
             guard !cancellation.isCancelled else { return call.fail(MessageError(.cancelled)) }
@@ -121,11 +122,13 @@
   }
 
   /// Whether the task that made a call was cancelled, perhaps before the thread came to begin it.
-  private final class Cancellation: Sendable {
+  final class Cancellation: Sendable {
     private let flag = Atomic<Bool>(false)
 
+    /// Whether `cancel` was called.
     var isCancelled: Bool { flag.load(ordering: .acquiring) }
 
+    /// Says that nobody waits any more.
     func cancel() {
       flag.store(true, ordering: .releasing)
     }
@@ -135,6 +138,8 @@
   struct AsyncCall<Value: Sendable>: Sendable {
     /// Names the call; the context of a get.
     let number: UInt
+    /// Whether nobody waits any more.
+    let cancellation: Cancellation
     /// Who waits.
     let continuation: CheckedContinuation<Result<Value, MessageError>, Never>
 

@@ -10,7 +10,8 @@
   /// What a call awaits comes back from that call and is no event: the outcomes of `listen`,
   /// `connect` and `get`. Everything else is in `events`. A task that is cancelled gets the error
   /// `cancelled`, and what it began is ended. The box ends with `close`, or when nothing refers to
-  /// it or one of its `AsyncConnection`s.
+  /// it or one of its `AsyncConnection`s. Awaiting its `events` does not keep it alive: hold it, or
+  /// use it in the loop.
   ///
   /// **Thread:** any.
   public final class AsyncMessageBox: Sendable {

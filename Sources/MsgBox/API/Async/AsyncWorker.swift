@@ -128,7 +128,10 @@
       case .connectionSetupError(let connection, let error, let next):
         failParked(on: connection)
         return settle(connecting.removeValue(forKey: connection)) { call in
-          if let next { connecting[next] = call } else { call.fail(error) }
+          guard let next else { return call.fail(error) }
+          connecting[next] = call
+          // Cancelled while this outcome was decided: there was nothing to disconnect then.
+          if call.cancellation.isCancelled { try? box.disconnect(next) }
         }
       default:
         return false
