@@ -13,10 +13,12 @@
    header is legal inside every callback, except that running the loop of its own box there is
    MSG_ERR_REENTRANT.
 
-   When a thread or the process ends by exit, its boxes end as by msg_box_destroy. A forked child has no boxes.
+   When a thread ends, also inside a callback, or ends the process by exit, its boxes end as by msg_box_destroy;
+   those of other threads do not. A forked child has no boxes.
 
    Handles. msg_Box, msg_Conn and msg_Request are numbers; 0 is never a handle, and none comes again before 2^40
-   others of its kind and box (a box's never does). A handle that has ended is answered with MSG_ERR_BAD_HANDLE, never with a crash.
+   others of its kind and box (a box's never does). A handle that has ended is answered with MSG_ERR_BAD_HANDLE,
+   never with a crash.
 
    What follows what. Each start has exactly one outcome, each open exactly one end, each get one answer:
 
@@ -160,7 +162,9 @@ enum {
   msg_connection_closed = 11,     /* code: why; END_LOCAL, END_PEER, ... */
   msg_connection_lost = 12,       /* code: why; next is set if a reconnection follows */
   msg_writable = 13,              /* after ERR_WOULD_BLOCK: the queue is below half of its mark */
-  msg_error = 14                  /* conn: the listener or connection it happened on; code; nothing ends by it */
+  msg_error = 14                  /* conn: the listener or connection it happened on; nothing ends by it. code:
+                                     ERR_TOO_BIG for a message before setup that the peer turned out not to
+                                     accept; ERR_NO_DESCRIPTORS or another why a listener cannot accept now */
 };
 
 /* What happened. Valid until the callback returns, and so are the bytes of `data`. */
@@ -223,8 +227,8 @@ MSG_API msg_Conn msg_connect(const char *address, msg_Callback callback);
 
 /* Runs one turn of the thread's default box: sends what is queued, waits up to `timeout_ms` (0: not at all, negative:
    without limit) until something happens, and calls the callbacks. Returns the number of events delivered, which is 0
-   after a time-out, a wake, or a turn of heartbeats alone; or ERR_REENTRANT, or when no box can be made or waiting fails ERR_LIMIT,
-   ERR_NO_DESCRIPTORS, ERR_NO_MEMORY or ERR_SYSTEM. */
+   after a time-out, a wake, or a turn of heartbeats alone; or ERR_REENTRANT, or when no box can be made or waiting
+   fails ERR_LIMIT, ERR_NO_DESCRIPTORS, ERR_NO_MEMORY or ERR_SYSTEM. */
 MSG_API int32_t msg_runloop(int32_t timeout_ms);
 
 /* Returns the calling thread's default box, made on first use; id 0 if it cannot be made. */

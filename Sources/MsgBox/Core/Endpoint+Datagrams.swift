@@ -16,7 +16,11 @@ extension Endpoint {
     counters.datagramsReceived &+= 1
     counters.bytesReceived &+= UInt64(datagram.count)
     let source = DatagramSource(socket: socket, remote: remote, local: local)
-    guard socketIsOpen(socket), datagram.count <= WireFormat.maxDatagram else {
+    guard socketIsOpen(socket) else {
+      counters.drop(.noSession)
+      return
+    }
+    guard datagram.count <= WireFormat.maxDatagram else {
       counters.drop(.truncated)
       return
     }

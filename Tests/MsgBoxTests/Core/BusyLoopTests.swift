@@ -83,4 +83,15 @@ struct BusyLoopTests {
     let dropped = endpoint.counters.dropped(.sendFailed)
     #expect(dropped == 10_000 - 4096)
   }
+
+  @Test("A datagram of a socket that is gone is counted for what it is")
+  func socketGone() {
+    var endpoint = endpoint()
+    let hello = RawPacket.hello(own: 1)
+    let remote = Address(ip: IPAddress(v4: 2), port: 5000)
+    endpoint.receive(
+      hello.span, on: SocketID(rawValue: 7), from: remote, to: .unspecified, at: now)
+    let counters = endpoint.counters
+    #expect(counters.dropped(.noSession) == 1 && counters.allDrops == 1)
+  }
 }
