@@ -13,8 +13,9 @@
    header is legal inside every callback, except that running the loop of its own box there is
    MSG_ERR_REENTRANT.
 
-   When a thread ends, also inside a callback, or ends the process by exit, its boxes end as by msg_box_destroy;
-   those of other threads do not. A forked child has no boxes.
+   When a thread ends, or ends the process by exit, its boxes end as by msg_box_destroy; those of other threads do
+   not. A thread may end inside a callback too, but then some memory and descriptors of that box are lost. A forked
+   child has no boxes.
 
    Handles. msg_Box, msg_Conn and msg_Request are numbers; 0 is never a handle, and none comes again before 2^40
    others of its kind and box (a box's never does). A handle that has ended is answered with MSG_ERR_BAD_HANDLE,

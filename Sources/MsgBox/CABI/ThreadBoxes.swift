@@ -46,6 +46,7 @@ final class ThreadBoxes {
 
   /// Ends the boxes of the thread that ends the process.
   private static func endCurrent() {
+    guard current != nil else { return }
     let value = unsafe cmsgbox_tls_get()
     cmsgbox_tls_set(nil, nil)
     unsafe end(value)
