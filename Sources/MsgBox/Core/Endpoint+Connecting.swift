@@ -157,6 +157,17 @@ extension Endpoint {
     }
   }
 
+  /// The stream to the address at hand broke before the accept: the next one is tried, if there is
+  /// one.
+  mutating func candidateFailed(
+    _ slot: Int, _ status: Status, systemError: Int32, at now: Instant
+  ) {
+    guard let state = connections[slot].clientState else { return }
+    state.failure = status
+    state.failureError = systemError
+    leaveCandidate(slot, at: now)
+  }
+
   private mutating func leaveCandidate(_ slot: Int, at now: Instant) {
     closeNow(connections[slot].socket)
     connections[slot].socket = ConnectionRecord.noSocket

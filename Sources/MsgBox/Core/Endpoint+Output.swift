@@ -76,11 +76,8 @@ extension Endpoint {
     }
   }
 
-  /// The system refused to send a datagram or the rest of a stream for another reason than a full
-  /// buffer.
-  package mutating func sendFailed(
-    _ socket: SocketID, to remote: Address, systemError: Int32, at now: Instant
-  ) {
+  /// The system refused to send a datagram for another reason than a full buffer.
+  package mutating func sendFailed(_ socket: SocketID, systemError: Int32, at now: Instant) {
     counters.drop(.sendFailed)
     guard let slot = owner(socket), let state = connections[slot].clientState,
       connections[slot].phase == .helloing

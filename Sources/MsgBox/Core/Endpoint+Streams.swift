@@ -159,7 +159,7 @@ extension Endpoint {
     switch connections[slot].phase {
     case .open: lose(slot, status, systemError: systemError, at: now)
     case .awaitingHello: discard(slot)
-    default: end(slot, .connectionSetupError, status, systemError: systemError, at: now)
+    default: candidateFailed(slot, status, systemError: systemError, at: now)
     }
   }
 

@@ -72,8 +72,7 @@ extension RunLoop {
           bounced(socket, error)
         } else {
           note(.info, "a datagram was refused, error ", Int(error.rawValue))
-          endpoint.sendFailed(
-            socket.id, to: batch.remote(next), systemError: error.rawValue, at: now)
+          endpoint.sendFailed(socket.id, systemError: error.rawValue, at: now)
           next += 1
           hasBounced = false
         }

@@ -105,12 +105,6 @@ package struct HeldDatagram: Equatable, Sendable {
       count: UInt32(clamping: count), truncated: 0)
   }
 
-  /// Where datagram `index` that waits to be sent goes.
-  package func remote(_ index: Int) -> Address {
-    precondition(index >= 0 && index < Self.capacity)
-    return Address(unsafe sendingDatagrams[index].remote)
-  }
-
   /// Copies datagram `index` that waits to be sent, for another batch.
   package func copyOfSending(_ index: Int) -> HeldDatagram {
     precondition(index >= 0 && index < Self.capacity)

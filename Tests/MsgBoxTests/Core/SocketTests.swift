@@ -55,6 +55,26 @@ struct SocketTests {
     finishAll(simulation)
   }
 
+  @Test("The next address of a name is tried when a stream breaks before the accept")
+  func brokenCandidate() throws {
+    let broken = simulation.addNode("broken")
+    let server = simulation.addNode("server")
+    for node in [broken, server] {
+      _ = node.listen(.tcp, port: 80)
+      _ = try #require(node.wait(for: .listening))
+    }
+    simulation.names["box.example"] = [broken.ip, server.ip]
+    broken.pause()
+    let client = simulation.addNode("client")
+    let handle = client.connect(to: name("box.example", .tcp, port: 80))
+    simulation.run(for: .milliseconds(500))
+    #expect(client.log.events.isEmpty && client.openSockets == 1)
+    broken.kill()
+    _ = try #require(client.wait(for: .connectionSetup, of: handle, within: .seconds(1)))
+    #expect(client.peer(of: handle)?.ip == server.ip)
+    finishAll(simulation)
+  }
+
   @Test("When every address fails, the last reason is told", arguments: bothTransports)
   func allFail(transport: Transport) throws {
     let left = simulation.addNode("left")
@@ -91,8 +111,7 @@ struct SocketTests {
     _ = client.connect(.udp, to: address)
     simulation.run(for: .milliseconds(1))
     client.enter {
-      client.endpoint.sendFailed(
-        SocketID(rawValue: 0), to: address, systemError: 101, at: client.now)
+      client.endpoint.sendFailed(SocketID(rawValue: 0), systemError: 101, at: client.now)
     }
     let failed = try #require(client.wait(for: .connectionSetupError))
     #expect(failed.status == .unreachable && failed.systemError == 101)

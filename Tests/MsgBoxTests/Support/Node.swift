@@ -280,7 +280,7 @@ final class Node {
       return result ?? 0
     }
     guard let taken = result else {
-      return endpoint.sendFailed(id, to: .unspecified, systemError: 32, at: now)
+      return endpoint.sendFailed(id, systemError: 32, at: now)
     }
     if taken < offered { endpoint.setBlocked(id, true) }
   }
