@@ -89,6 +89,10 @@ package struct ConnectionRecord: Vacant, Linked {
 
   package static var vacant: ConnectionRecord { ConnectionRecord() }
 
+  /// The address that our datagrams must come from: that which the peer has sent to. A client's
+  /// socket knows its own.
+  var sendLocal: Address { role == .server ? local : .unspecified }
+
   var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
 }
 

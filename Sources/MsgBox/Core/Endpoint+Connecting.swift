@@ -128,14 +128,9 @@ extension Endpoint {
   package mutating func openFailed(
     _ handle: Handle, _ status: Status, systemError: Int32, at now: Instant
   ) {
-    guard let slot = slot(handle), connections[slot].phase == .opening,
-      let state = connections[slot].clientState
-    else { return }
+    guard let slot = slot(handle), connections[slot].phase == .opening else { return }
     release(connections[slot].socket)
-    connections[slot].socket = ConnectionRecord.noSocket
-    state.failure = status
-    state.failureError = systemError
-    tryNextCandidate(slot, at: now)
+    candidateFailed(slot, status, systemError: systemError, at: now)
   }
 
   /// A datagram sent on this connected socket bounced (ECONNREFUSED, EHOSTUNREACH...): a hint,
@@ -157,8 +152,7 @@ extension Endpoint {
     }
   }
 
-  /// The stream to the address at hand broke before the accept: the next one is tried, if there is
-  /// one.
+  /// The address at hand cannot be connected to: the next one is tried, if there is one.
   mutating func candidateFailed(
     _ slot: Int, _ status: Status, systemError: Int32, at now: Instant
   ) {

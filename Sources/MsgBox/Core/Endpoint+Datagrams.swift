@@ -145,7 +145,7 @@ extension Endpoint {
     case .heartbeat:
       counters.heartbeatsReceived &+= 1
     case .close:
-      closedByPeer(slot, reason(packet), at: now)
+      closedByPeer(slot, packet.header.closeReason, at: now)
     case .pathChallenge:
       guard let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound) else {
         counters.drop(.short)
@@ -160,10 +160,6 @@ extension Endpoint {
       // Solitary, so the first of their datagrams, and handled there.
       counters.drop(.malformed)
     }
-  }
-
-  private func reason(_ packet: Packet) -> CloseReason {
-    CloseReason(rawValue: packet.header.replyID) ?? .normal
   }
 
   private mutating func receiveAccept(
@@ -189,7 +185,7 @@ extension Endpoint {
   private mutating func receiveClose(
     _ packet: Packet, session: UInt64, _ source: DatagramSource, at now: Instant
   ) {
-    let reason = reason(packet)
+    let reason = packet.header.closeReason
     if reason == .unknownSession {
       receiveUnknownSession(session, source, at: now)
     } else if let slot = connStatus.slot(session), isOn(slot, source) {

@@ -215,11 +215,7 @@ extension Endpoint {
       tombstones.remove(index)
       return
     }
-    enqueue(
-      OutDatagram(
-        content: .control(.close(stone.reason), session: stone.peerSession),
-        remote: stone.remote, local: stone.local),
-      on: stone.socket)
+    answer(.close(stone.reason), session: stone.peerSession, stone.source)
     guard stone.repeatsLeft > 1 else { return stopRepeating(index) }
     tombstones[index].repeatsLeft -= 1
     tombstones[index].timer = timers.schedule(.tombstone, index, at: now + Tombstones.repeatGap)

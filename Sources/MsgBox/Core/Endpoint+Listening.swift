@@ -151,8 +151,7 @@ extension Endpoint {
     let hello = pendingHellos[pending]
     var introduction = introduction(Int(hello.listener))
     introduction.session = hello.session
-    let source = DatagramSource(socket: hello.socket, remote: hello.remote, local: hello.local)
-    answer(.accept(introduction), session: hello.peer.session, source)
+    answer(.accept(introduction), session: hello.peer.session, hello.source)
   }
 
   /// The first packet with the id of a pending hello came from where the hello came from: somebody
@@ -227,11 +226,7 @@ extension Endpoint {
   mutating func refusePendingHellos(_ state: ListenerState) {
     while let pending = state.pendingHellos.first {
       let hello = pendingHellos[pending]
-      enqueue(
-        OutDatagram(
-          content: .control(.close(.normal), session: hello.peer.session),
-          remote: hello.remote, local: hello.local),
-        on: hello.socket)
+      answer(.close(.normal), session: hello.peer.session, hello.source)
       removePendingHello(pending)
     }
   }

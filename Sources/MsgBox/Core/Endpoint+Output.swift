@@ -95,7 +95,7 @@ extension Endpoint {
     enqueue(
       OutDatagram(
         content: .control(packet, session: session), remote: connection.remote,
-        local: connection.role == .server ? connection.local : .unspecified),
+        local: connection.sendLocal),
       on: connection.socket)
   }
 
@@ -166,7 +166,7 @@ extension Endpoint {
     let connection = connections[slot]
     let datagram = OutDatagram(
       content: .packed(bytes), remote: connection.remote,
-      local: connection.role == .server ? connection.local : .unspecified,
+      local: connection.sendLocal,
       connection: UInt32(slot), generation: connections.generation(slot),
       messages: traffic.builderMessages, bytes: traffic.builderBytes)
     traffic.builder = nil
@@ -223,21 +223,18 @@ extension Endpoint {
 
   private mutating func write(_ datagram: OutDatagram, into buffer: inout MutableSpan<UInt8>) -> Int
   {
+    var bytes: [UInt8]
     switch datagram.content {
-    case .packed(let bytes):
-      let fits = buffer.copyToFront(bytes.span)
-      let count = fits ? bytes.count : 0
-      giveBack(bytes)
-      return count
+    case .packed(let packed):
+      bytes = packed
     case .control(let packet, let session):
-      var bytes = takeBuffer()
+      bytes = takeBuffer()
       bytes.removeAll(keepingCapacity: true)
       packet.append(to: &bytes, session: session)
-      let fits = buffer.copyToFront(bytes.span)
-      let count = fits ? bytes.count : 0
-      giveBack(bytes)
-      return count
     }
+    let count = buffer.copyToFront(bytes.span) ? bytes.count : 0
+    giveBack(bytes)
+    return count
   }
 
   /// Takes what the system is about to get out of the connection's marks.

@@ -44,15 +44,13 @@ extension Endpoint {
     case (.helloing, .accept):
       try receiveStreamAccept(frame, bytes, slot, at: now)
     case (.helloing, .close):
-      let reason = CloseReason(rawValue: frame.head.header.replyID) ?? .normal
-      refused(slot, reason, at: now)
+      refused(slot, frame.head.header.closeReason, at: now)
     case (.open, .oneWay), (.open, .request), (.open, .reply):
       try receiveStreamMessage(kind, frame, bytes, slot)
     case (.open, .heartbeat):
       counters.heartbeatsReceived &+= 1
     case (.open, .close):
-      let reason = CloseReason(rawValue: frame.head.header.replyID) ?? .normal
-      closedByPeer(slot, reason, at: now)
+      closedByPeer(slot, frame.head.header.closeReason, at: now)
     case (.open, .pathChallenge), (.open, .pathResponse):
       counters.drop(.kind)
     default:

@@ -10,6 +10,9 @@ struct PendingHello: Vacant, Linked {
   /// Its place among those of the same listener.
   var links = SlotLinks()
 
+  /// Where the hello came from, and so where answers go.
+  var source: DatagramSource { DatagramSource(socket: socket, remote: remote, local: local) }
+
   static var vacant: PendingHello { PendingHello() }
 }
 

@@ -12,6 +12,9 @@ struct Tombstone: Vacant {
   var expiry = Instant(nanoseconds: 0)
   var timer = TimerID.none
 
+  /// Where the peer is.
+  var source: DatagramSource { DatagramSource(socket: socket, remote: remote, local: local) }
+
   static var vacant: Tombstone { Tombstone() }
 }
 

@@ -84,6 +84,9 @@ package struct PacketHeader: Equatable, Sendable {
     self.replyID = replyID
   }
 
+  /// Of a close: why. A number that is not known is taken for the plain reason.
+  package var closeReason: CloseReason { CloseReason(rawValue: replyID) ?? .normal }
+
   package var messageType: UInt16 {
     WireFormat.magic << 14 | WireFormat.version << 12 | flags.rawValue | UInt16(kind)
   }
