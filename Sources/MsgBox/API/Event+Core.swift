@@ -38,6 +38,8 @@ extension EventOf where Payload: ~Escapable {
     case .connectionClosed: self = .connectionClosed(connection, error)
     case .connectionLost: self = .connectionLost(connection, error, next: next)
     case .writable: self = .writable(connection)
+    case .delivered: self = .delivered(connection, context: event.getContext)
+    case .undelivered: self = .undelivered(connection, error, context: event.getContext)
     case .error, .message, .request, .reply: self = .error(.connection(connection), error)
     }
   }
@@ -64,6 +66,8 @@ extension EventOf where Payload: ~Escapable {
       case .connectionLost: .connectionLost
       case .writable: .writable
       case .error: .error
+      case .delivered: .delivered
+      case .undelivered: .undelivered
       }
     }
   }

@@ -32,6 +32,10 @@ public enum EventOf<Payload: ~Escapable>: ~Escapable {
   case connectionLost(Connection, MessageError, next: Connection?)
   /// After `wouldBlock`: the queue is below half of its mark.
   case writable(Connection)
+  /// A reliable message arrived: the peer has acknowledged it. With the context of the send.
+  case delivered(Connection, context: UInt)
+  /// A reliable message will not be sent any more, or its arrival will never be known.
+  case undelivered(Connection, MessageError, context: UInt)
   /// Something failed, and nothing ends by it.
   case error(Source, MessageError)
 }

@@ -80,10 +80,11 @@ extension MessageBox {
     _ message: Span<UInt8>, from connection: Connection, timeout: Duration? = nil,
     context: UInt = 0
   ) throws(MessageError) {
-    try check(
-      loop.endpoint.get(
-        message, from: connection.handle, context: context, timeout: timeout.map { Interval($0) },
-        at: loop.now))
+    guard !isClosed else { throw MessageError(.ended) }
+    let begun = loop.endpoint.get(
+      message, from: connection.handle, context: context, timeout: timeout.map { Interval($0) },
+      at: loop.now)
+    if case .failure(let status) = begun { throw MessageError(status: status) }
   }
 
   /// Answers a request, once: in its handler or later, in any order.

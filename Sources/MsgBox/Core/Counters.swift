@@ -8,7 +8,7 @@ package struct Counters: Sendable {
   package var messagesSent: UInt64 = 0
   package var heartbeatsReceived: UInt64 = 0
   package var heartbeatsSent: UInt64 = 0
-  package var drops: InlineArray<24, UInt64> = .init(repeating: 0)
+  package var drops: InlineArray<30, UInt64> = .init(repeating: 0)
 
   package init() {}
 
@@ -45,4 +45,17 @@ package struct ConnectionCounters: Equatable, Sendable {
   package var queuedBytes = 0
   package var getsWaiting = 0
   package var silence = Interval(nanoseconds: 0)
+  /// Smoothed round-trip time, its variation and the least one; zero while not known.
+  package var roundTrip = Interval(nanoseconds: 0)
+  package var roundTripVariation = Interval(nanoseconds: 0)
+  package var leastRoundTrip = Interval(nanoseconds: 0)
+  /// Datagrams of ours that want an acknowledgement, and those of them that were lost.
+  package var trackedSent: UInt64 = 0
+  package var trackedLost: UInt64 = 0
+  /// What was sent again: requests and parts of reliable messages.
+  package var resent: UInt64 = 0
+  /// Bytes that may be on their way without acknowledgement, and that are.
+  package var congestionWindow = 0
+  package var bytesInFlight = 0
+  package var drops: UInt64 = 0
 }

@@ -45,39 +45,47 @@ extension Endpoint {
   }
 
   /// Queues a one-way message.
-  package mutating func send(_ message: Span<UInt8>, to handle: Handle, at now: Instant) -> Status {
+  package mutating func send(
+    _ message: Span<UInt8>, to handle: Handle, options: SendOptions = SendOptions(),
+    at now: Instant
+  ) -> Status {
     switch connectionSlot(handle) {
     case .failure(let status): status
     case .success(let slot): queue(MessageHead(kind: .oneWay), message, slot, at: now)
     }
   }
 
-  /// Queues a request; `timeout` nil is the connection's.
+  /// Queues a request; `timeout` nil is the connection's. Returns what cancels it.
   package mutating func get(
     _ message: Span<UInt8>, from handle: Handle, context: UInt, timeout: Interval?, at now: Instant
-  ) -> Status {
-    let slot: Int
+  ) -> Result<Handle, Status> {
     switch connectionSlot(handle) {
-    case .failure(let status): return status
-    case .success(let found): slot = found
+    case .failure(let status): .failure(status)
+    case .success(let slot): get(message, slot, context: context, timeout: timeout, at: now)
     }
+  }
+
+  private mutating func get(
+    _ message: Span<UInt8>, _ slot: Int, context: UInt, timeout: Interval?, at now: Instant
+  ) -> Result<Handle, Status> {
     let traffic = traffic(slot)
     let isImplicit = connections[slot].flags.contains(.implicit)
-    guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .busy }
+    guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .failure(.busy) }
     let messageID = isImplicit ? nil : traffic.nextMessageID
     let head = MessageHead(kind: .request, replyID: replyID, messageID: messageID)
     let status = queue(head, message, slot, at: now)
-    guard status == .ok else { return status }
+    guard status == .ok else { return .failure(status) }
     traffic.lastReplyID = replyID
     if !isImplicit { traffic.nextMessageID &+= 1 }
     let get = WaitingGet(
       connection: UInt32(slot), replyID: replyID, messageID: messageID, context: context)
-    guard let index = gets.insert(get) else { return .busy }
+    guard let index = gets.insert(get) else { return .failure(.busy) }
     traffic.getsByReplyID[replyID] = UInt32(index)
     gets.append(index, to: &traffic.waitingGets)
     let deadline = now + (timeout ?? options(slot).getTimeout)
     gets[index].timer = timers.schedule(.get, index, at: deadline)
-    return .ok
+    return .success(
+      Handle(box: configuration.box, slot: index, generation: gets.generation(index)))
   }
 
   /// Queues the reply to a request.

@@ -187,12 +187,11 @@ extension Endpoint {
   /// The largest message that we accept.
   func ownLargest(_ slot: Int) -> Int {
     let configured = Int(options(slot).maxMessageBytes)
-    let most: Int
+    guard configured == 0 else { return configured }
     switch connections[slot].transport {
-    case .tcp: most = WireFormat.maxStreamMessage
-    case .udp: most = WireFormat.maxLonePayload
+    case .tcp: return WireFormat.defaultStreamLargest
+    case .udp: return WireFormat.defaultDatagramLargest
     }
-    return configured == 0 ? most : min(configured, most)
   }
 
   /// The peer is there and has told its id: the client's outcome.

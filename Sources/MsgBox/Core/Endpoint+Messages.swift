@@ -34,7 +34,7 @@ extension Endpoint {
     let room: Int
     switch connection.transport {
     case .tcp:
-      room = WireFormat.maxStreamMessage
+      room = WireFormat.maxMessage
     case .udp:
       let session = connection.flags.contains(.implicit) ? 0 : WireFormat.sessionSize
       room = WireFormat.maxDatagram - PacketHeader.size - session - head.blockSize

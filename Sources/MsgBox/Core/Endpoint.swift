@@ -26,7 +26,7 @@ package struct Endpoint: ~Copyable {
   let challengeKey: UInt64
 
   var connections = Slab<ConnectionRecord>(maxSlots: Handle.maxSlots)
-  var gets = Slab<WaitingGet>(maxSlots: 1 << 30)
+  var gets = Slab<WaitingGet>(maxSlots: Handle.maxSlots)
   var requests: Slab<OpenRequest>
   var listenerCount = 0
 

@@ -19,12 +19,16 @@ package enum WireFormat {
 
   /// The first field of a TCP frame: the bytes that follow it.
   package static let frameLengthSize = 4
-  /// The largest message that a TCP frame can carry.
-  package static let maxStreamMessage = 16_777_216
+  /// The largest message that may be allowed, on either transport.
+  package static let maxMessage = 67_108_864
   /// What a frame may have besides its message.
   package static let frameOverhead = 64
 
   // Choices of this implementation.
+
+  /// The largest message that is accepted unless the options say otherwise.
+  package static let defaultDatagramLargest = 1_048_576
+  package static let defaultStreamLargest = 16_777_216
 
   /// Less than this is not believed of a peer's `lost_after`, so that no peer can ask for a flood
   /// of heartbeats.

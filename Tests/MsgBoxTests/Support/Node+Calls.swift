@@ -55,7 +55,8 @@ extension Node {
     _ bytes: [UInt8], from handle: Handle, context: UInt, timeout: Interval? = nil
   ) -> Status {
     let status = endpoint.get(
-      bytes.span, from: handle, context: context, timeout: timeout, at: now)
+      bytes.span, from: handle, context: context, timeout: timeout, at: now
+    ).status
     guarantees.called("get", handle, status)
     if status == .ok { guarantees.getBegan(handle, context) }
     scheduleTurn()

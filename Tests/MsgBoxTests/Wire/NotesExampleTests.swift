@@ -43,7 +43,7 @@ import Testing
 
   static func tcp(_ session: UInt64) -> Introduction {
     Introduction(
-      session: session, lostAfter: 30_000, largest: UInt32(WireFormat.maxStreamMessage))
+      session: session, lostAfter: 30_000, largest: UInt32(WireFormat.defaultStreamLargest))
   }
 
   /// What this implementation only receives: its parse, as kinds and payloads or reasons.

@@ -103,7 +103,7 @@ import Testing
         "largest payload of a request or reply over UDP",
         WireFormat.maxLonePayload - WireFormat.messageIDSize
       ),
-      ("largest message over TCP", WireFormat.maxStreamMessage),
+      ("largest message over TCP", WireFormat.defaultStreamLargest),
       ("what a frame may have besides its message", WireFormat.frameOverhead),
       ("least lost_after believed", Int(WireFormat.leastLostAfter)),
       ("pending hellos", configuration.maxPendingHellos),

@@ -137,7 +137,7 @@ import Testing
 
   @Test("Memory grows with the bytes received, not with the length announced")
   func memory() throws {
-    var deframer = StreamDeframer(maxMessage: WireFormat.maxStreamMessage)
+    var deframer = StreamDeframer(maxMessage: WireFormat.defaultStreamLargest)
     var head: [UInt8] = []
     head.append(bigEndian: UInt32(16_000_000))
     PacketHeader(kind: .oneWay).append(to: &head)

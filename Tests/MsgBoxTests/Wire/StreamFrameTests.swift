@@ -90,9 +90,9 @@ import Testing
     #expect(isGood(8, maxMessage: 0) == true)
     #expect(isGood(164, maxMessage: 100) == true)
     #expect(isGood(165, maxMessage: 100) == false)
-    #expect(isGood(16_777_280, maxMessage: WireFormat.maxStreamMessage) == true)
-    #expect(isGood(16_777_281, maxMessage: WireFormat.maxStreamMessage) == false)
-    #expect(isGood(.max, maxMessage: WireFormat.maxStreamMessage) == false)
+    #expect(isGood(16_777_280, maxMessage: WireFormat.defaultStreamLargest) == true)
+    #expect(isGood(16_777_281, maxMessage: WireFormat.defaultStreamLargest) == false)
+    #expect(isGood(.max, maxMessage: WireFormat.defaultStreamLargest) == false)
     #expect(isGood(.max, maxMessage: .max - 64) == true)
     for count in 0..<4 {
       let bytes = [UInt8](repeating: 0xff, count: count)

@@ -190,6 +190,10 @@
       case .connectionLost(let connection, let error, let next):
         self = .connectionLost(connection, error, next: next)
       case .writable(let connection): self = .writable(connection)
+      case .delivered(let connection, let context):
+        self = .delivered(connection, context: context)
+      case .undelivered(let connection, let error, let context):
+        self = .undelivered(connection, error, context: context)
       case .error(let source, let error): self = .error(source, error)
       }
     }
