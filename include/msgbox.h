@@ -351,7 +351,13 @@ MSG_API void msg_waker_destroy(msg_Waker *waker);
   X(ENDED, 20, "queued for a connection that has ended")                                             \
   X(SEND_FAILED, 21, "refused by the system when sending")                                           \
   X(RECEIVE_MARK, 22, "received faster than the program takes it")                                   \
-  X(TRUNCATED, 23, "a datagram larger than any of this protocol")
+  X(TRUNCATED, 23, "a datagram larger than any of this protocol")                                    \
+  X(DUPLICATE, 24, "a copy of what was received already")                                            \
+  X(INCOMPLETE, 25, "a message whose packets did not all come in time")                              \
+  X(MEMORY, 26, "no memory left for incomplete messages")                                            \
+  X(STALE_ACK, 27, "an acknowledgement of what was never sent")                                      \
+  X(EXPIRED, 28, "not on the wire before its deadline")                                              \
+  X(SUPERSEDED, 29, "a newer message with the same key took its place")
 
 enum {
 #define MSG_DROP_ENUM(name, number, text) MSG_DROP_##name = number,

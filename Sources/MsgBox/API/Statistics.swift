@@ -101,6 +101,18 @@ extension Statistics {
     case receiveMark = 22
     /// A datagram larger than any of this protocol.
     case truncated = 23
+    /// A copy of what was received already.
+    case duplicate = 24
+    /// A message whose packets did not all come in time.
+    case incomplete = 25
+    /// No memory left for incomplete messages.
+    case memory = 26
+    /// An acknowledgement of what was never sent.
+    case staleAck = 27
+    /// Not on the wire before its deadline.
+    case expired = 28
+    /// A newer message with the same key took its place.
+    case superseded = 29
   }
 }
 

@@ -159,6 +159,8 @@ extension Endpoint {
     case .hello, .accept:
       // Solitary, so the first of their datagrams, and handled there.
       counters.drop(.malformed)
+    case .ack, .datagramNumber, .reliable:
+      counters.drop(.kind)
     }
   }
 

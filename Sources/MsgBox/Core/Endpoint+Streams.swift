@@ -51,7 +51,8 @@ extension Endpoint {
       counters.heartbeatsReceived &+= 1
     case (.open, .close):
       closedByPeer(slot, frame.head.header.closeReason, at: now)
-    case (.open, .pathChallenge), (.open, .pathResponse):
+    case (.open, .pathChallenge), (.open, .pathResponse), (.open, .datagramNumber), (.open, .ack),
+      (.open, .reliable):
       counters.drop(.kind)
     default:
       throw .malformed

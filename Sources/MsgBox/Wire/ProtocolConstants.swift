@@ -16,6 +16,22 @@ package enum WireFormat {
   package static let sessionSize = 8
   package static let lengthSize = 2
   package static let messageIDSize = 4
+  /// Channel 1, place 4.
+  package static let channelPlaceSize = 5
+  package static let datagramNumberSize = 4
+  /// The packet at the front of a numbered datagram: header, session id, length and number.
+  package static let numberPacketSize =
+    PacketHeader.size + sessionSize + lengthSize + datagramNumberSize
+
+  /// The packets of one message: num_packets has 16 bits.
+  package static let maxPackets = 65_535
+  /// How far above the lowest place of its channel that is not acknowledged a message's place may
+  /// be. Bounds what a receiver must remember of a channel.
+  package static let channelWindow: UInt32 = 16_384
+  /// The ranges of one ack: 1036 bytes with header and session id.
+  package static let maxAckRanges = 256
+  /// The unit of an ack's delay, in nanoseconds.
+  package static let ackDelayUnit: UInt64 = 16_000
 
   /// The first field of a TCP frame: the bytes that follow it.
   package static let frameLengthSize = 4
@@ -25,6 +41,15 @@ package enum WireFormat {
   package static let frameOverhead = 64
 
   // Choices of this implementation.
+
+  /// Payload of a fragment of an unreliable one-way message, which has a datagram for itself
+  /// without a number.
+  package static let oneWayFragment = maxLonePayload - messageIDSize
+  /// Payload of a fragment of a request or reply, which has a numbered datagram for itself.
+  package static let requestFragment =
+    maxDatagram - numberPacketSize - PacketHeader.size - messageIDSize
+  /// Payload of a fragment of a reliable message, which has a numbered datagram for itself.
+  package static let reliableFragment = requestFragment - channelPlaceSize
 
   /// The largest message that is accepted unless the options say otherwise.
   package static let defaultDatagramLargest = 1_048_576
