@@ -8,7 +8,8 @@ package struct Counters: Sendable {
   package var messagesSent: UInt64 = 0
   package var heartbeatsReceived: UInt64 = 0
   package var heartbeatsSent: UInt64 = 0
-  package var drops: InlineArray<30, UInt64> = .init(repeating: 0)
+  package typealias Drops = InlineArray<30, UInt64>
+  package var drops = Drops(repeating: 0)
 
   package init() {}
 

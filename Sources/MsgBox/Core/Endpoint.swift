@@ -47,8 +47,20 @@ package struct Endpoint: ~Copyable {
   /// UDP sockets with something to send, and streams.
   var readySockets = FIFO<SocketID>()
   var readyStreams = FIFO<SocketID>()
-  /// Slots of the connections that pack a datagram in this turn.
-  var openDatagrams = FIFO<UInt32>()
+  /// Connections with something to send over UDP, in the order of their turns.
+  var ready = FIFO<ReadyConnection>()
+  /// The first of them has got its quantum of this round.
+  var isInVisit = false
+  /// Datagrams that this turn may still send.
+  var turnDatagramsLeft: Int
+  /// Accepted and not yet sent, over all connections.
+  var queuedMessages = 0
+  var queuedBytes = 0
+  /// Incomplete messages and such that wait for others, over all connections.
+  var heldBytes = 0
+  /// Connections that were refused because the box was at its marks.
+  var awaitingBox = FIFO<ReadyConnection>()
+  var limits = BoxLimits()
   /// Emptied datagram buffers, for reuse.
   var buffers: [[UInt8]] = []
 
@@ -64,6 +76,7 @@ package struct Endpoint: ~Copyable {
     self.random = random
     challengeKey = self.random.word() | 1
     answerBudget = AnswerBudget(key: self.random.word())
+    turnDatagramsLeft = Int(limits.turnDatagrams)
     requests = Slab(maxSlots: min(configuration.maxOpenRequests, Handle.maxSlots))
   }
 
@@ -108,7 +121,7 @@ package struct Endpoint: ~Copyable {
   /// What a connection needs for messages, made on first use.
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
-    let traffic = Traffic()
+    let traffic = Traffic(options(slot))
     connections[slot].traffic = traffic
     return traffic
   }

@@ -1,4 +1,4 @@
-/// A datagram that waits for its socket.
+/// A datagram that waits for its socket and belongs to no connection's queue.
 struct OutDatagram {
   enum Content {
     case control(ControlPacket, session: UInt64?)
@@ -8,11 +8,12 @@ struct OutDatagram {
   var content: Content
   var remote: Address
   var local: Address
-  /// Whose queue it counts in: slot and generation.
-  var connection = ConnectionRecord.noSlot
-  var generation: UInt32 = 0
-  var messages = 0
-  var bytes = 0
+}
+
+/// A connection that waits for its turn.
+struct ReadyConnection {
+  var slot: UInt32
+  var generation: UInt32
 }
 
 /// What the core knows of a socket of the loop.
@@ -42,6 +43,8 @@ struct SocketState {
   /// Tombstones that still repeat their close here.
   var repeatingCloses = 0
   var out = FIFO<OutDatagram>()
+  /// Connections with something to send, while the socket takes nothing.
+  var parked = FIFO<ReadyConnection>()
   var stream: StreamState?
 }
 

@@ -1,0 +1,112 @@
+/// What a connection needs once messages flow: queues, waiting gets, open requests, counters.
+final class Traffic {
+  /// Of the connection's options: queued below both, a message is accepted.
+  let markMessages: Int
+  let markBytes: Int
+
+  /// Accepted from the program and not yet given to the system or, if reliable, not acknowledged.
+  var queuedMessages = 0
+  var queuedBytes = 0
+  /// Messages that wait for the accept.
+  var early = FIFO<EarlyMessage>()
+
+  /// The datagram that small packets are packed into.
+  var builder: DatagramBuilder?
+  /// Messages and bytes in `builder` that count as queued.
+  var builderMessages = 0
+  var builderBytes = 0
+  /// Full datagrams.
+  var sealed = FIFO<SealedDatagram>()
+  /// Messages that are not packed before their turn.
+  var waiting = WaitingMessages()
+  /// What must arrive.
+  var outbox: Outbox?
+  /// The outbox was served last, so others come before it.
+  var outboxHadItsTurn = false
+  /// Bytes that it may still send in this round; below zero by what the last datagram was larger.
+  var deficit = 0
+  /// Of the outbox: when a loss or a probe is due, or the pacer lets more go.
+  var recoveryTimer = TimerID.none
+  var recoveryDue = Instant(nanoseconds: 0)
+
+  /// Of a connection that is being closed: why, and what the program is told.
+  var closeReason = CloseReason.normal
+  var closeStatus = Status.endLocal
+  /// The close went with the last message.
+  var closeIsPacked = false
+
+  /// What came in datagrams that want an acknowledgement.
+  var received: ReceivedNumbers?
+  var inbox: ChannelInbox?
+  var reassembly: Reassembly?
+  var reassemblyTimer = TimerID.none
+  /// Of incomplete messages and such that wait for others, as the box counts them.
+  var heldBytes = 0
+  /// Reliable frames that came on a stream, and whether that is still to be told.
+  var reliableFramesReceived: UInt32 = 0
+  var owesStreamAck = false
+  /// Reliable messages on a stream that are not acknowledged.
+  var streamOutbox = FIFO<StreamReliable>()
+
+  var lastReplyID: UInt16 = 0
+  var nextMessageID: UInt32 = 0
+  /// Waiting gets by reply id, and in the order of asking.
+  var getsByReplyID: [UInt16: UInt32] = [:]
+  var waitingGets = SlotList()
+  /// How long a request waits before it is sent again.
+  var replyTimer = ReplyTimer()
+  /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.
+  var quarantine = FIFO<QuarantinedID>()
+  var quarantined: Set<UInt16> = []
+
+  /// Requests of the peer in the order of their coming.
+  var openRequests = SlotList()
+  /// Which requests came, so that each is handled once however often it comes.
+  var requestWindow: RequestWindow?
+  var replyCache: ReplyCache?
+
+  var messagesReceived: UInt64 = 0
+  var messagesSent: UInt64 = 0
+  var bytesReceived: UInt64 = 0
+  var bytesSent: UInt64 = 0
+  var resent: UInt64 = 0
+  var drops = Counters.Drops(repeating: 0)
+
+  init(_ options: ConnectionOptions) {
+    markMessages = Int(options.sendMarkMessages)
+    markBytes = Int(options.sendMarkBytes)
+  }
+
+  /// Whether everything that was accepted is with the system or, if reliable, acknowledged.
+  var isFlushed: Bool {
+    sealed.isEmpty && builder == nil && waiting.isEmpty && (outbox?.isEmpty ?? true)
+  }
+}
+
+/// A datagram that waits for its connection's turn.
+struct SealedDatagram {
+  var bytes: [UInt8]
+  /// What it takes from the marks when it is sent.
+  var messages: Int
+  var messageBytes: Int
+}
+
+/// A message that was accepted before there is somebody to send it to.
+struct EarlyMessage {
+  var head: MessageHead
+  var bytes: [UInt8]
+  var options: SendOptions
+  var deadline: Instant
+}
+
+/// A reliable message that was put on a stream.
+struct StreamReliable {
+  var bytes: Int
+  var wantsOutcome: Bool
+  var context: UInt
+}
+
+struct QuarantinedID {
+  var replyID: UInt16
+  var since: Instant
+}
