@@ -108,7 +108,7 @@ extension Endpoint {
       return status
     case .success(let slot):
       if connections[slot].phase == .open {
-        close(slot, .normal, .connectionClosed, .endLocal, at: now)
+        close(slot, .normal, .endLocal, at: now)
       } else {
         end(slot, .connectionSetupError, .cancelled, at: now)
       }
@@ -138,14 +138,13 @@ extension Endpoint {
   package mutating func shutDown(at now: Instant) {
     for slot in connections.slots where connections.isLive(slot) {
       if let state = connections[slot].listenerState { refusePendingHellos(state) }
-      guard connections[slot].role != .listener, connections[slot].phase == .open else { continue }
+      guard connections[slot].role != .listener, connections[slot].hasSession else { continue }
       if connections[slot].transport == .udp {
-        queueClose(slot, .normal)
+        sendLast(slot, at: now)
       } else {
         appendToStream(connections[slot].socket, .close(.normal), session: nil)
       }
     }
-    sealOpenDatagrams()
     for slot in connections.slots { connections.remove(slot) }
     for index in sockets.indices {
       sockets[index].owner = ConnectionRecord.noSlot
@@ -167,6 +166,12 @@ extension Endpoint {
     for slot in gets.slots { gets.remove(slot) }
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
+    ready = FIFO()
+    isInVisit = false
+    awaitingBox = FIFO()
+    queuedMessages = 0
+    queuedBytes = 0
+    heldBytes = 0
     listenerCount = 0
     deliveredEnd = nil
     events = FIFO()
@@ -234,7 +239,9 @@ extension Endpoint {
   private func connectionSlot(_ handle: Handle) -> Result<Int, Status> {
     guard let slot = slot(handle) else { return .failure(.badHandle) }
     guard connections[slot].role != .listener else { return .failure(.invalidArgument) }
-    guard connections[slot].phase != .ended else { return .failure(.ended) }
+    guard connections[slot].phase != .ended, connections[slot].phase != .closing else {
+      return .failure(.ended)
+    }
     return .success(slot)
   }
 }

@@ -21,17 +21,28 @@ extension Endpoint {
     rotations[rotation].add(session, at: now)
   }
 
-  /// Decides the end of a connection: missing replies first, then the event of the end; nothing
-  /// after it.
+  /// Decides the end of a connection: missing replies and undelivered messages first, then the
+  /// event of the end; nothing after it.
   mutating func end(
     _ slot: Int, _ kind: EventKind, _ status: Status, systemError: Int32 = 0, at now: Instant
   ) {
     guard connections[slot].phase != .ended else { return }
+    let isClosing = connections[slot].phase == .closing
     forget(slot, at: now)
     failAllGets(slot, .connectionEnded)
+    let undelivered = dropQueue(slot)
     var next = Handle.none
-    if kind != .connectionClosed { next = insertSuccessor(slot, status, at: now) }
-    emit(kind, slot, status, systemError: systemError, next: next)
+    if kind != .connectionClosed, !isClosing { next = insertSuccessor(slot, status, at: now) }
+    emit(
+      isClosing ? .connectionClosed : kind,
+      slot, isClosing ? closeStatus(slot) : status, systemError: isClosing ? 0 : systemError,
+      next: next, undelivered: undelivered)
+    listenerLost(slot)
+  }
+
+  /// What the program is told of a connection that it has ended itself, however that went.
+  private func closeStatus(_ slot: Int) -> Status {
+    connections[slot].traffic?.closeStatus ?? .endLocal
   }
 
   /// Ends a connection of which no event has told: a stream whose hello never came.
@@ -46,7 +57,7 @@ extension Endpoint {
     timers.cancel(&connections[slot].timer)
     if connection.phase == .resolving { actions.append(.forgetName(handle(slot))) }
     if connection.phase == .awaitingHello { stopAwaiting(slot) }
-    if connection.phase == .open {
+    if connection.hasSession {
       unlink(slot)
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)
@@ -59,7 +70,11 @@ extension Endpoint {
     abandonSocket(slot)
     connections[slot].phase = .ended
     removeAllRequests(slot)
-    dropQueue(slot)
+    if let traffic = connection.traffic {
+      timers.cancel(&traffic.recoveryTimer)
+      timers.cancel(&traffic.reassemblyTimer)
+      hold(traffic, 0)
+    }
   }
 
   /// The socket of a connection that ends before it was open, or whose stream is gone.
@@ -72,33 +87,74 @@ extension Endpoint {
     }
   }
 
-  /// What was accepted from the program and cannot be sent any more is counted.
-  private mutating func dropQueue(_ slot: Int) {
-    guard let traffic = connections[slot].traffic else { return }
-    var dropped = traffic.builderMessages
-    while traffic.early.popFirst() != nil { dropped += 1 }
-    counters.drop(.ended, count: UInt64(dropped))
+  /// What was accepted from the program and cannot be sent any more is told to those sends that
+  /// asked, and counted. Returns how many messages that are.
+  private mutating func dropQueue(_ slot: Int) -> Int {
+    guard let traffic = connections[slot].traffic else { return 0 }
+    while let message = traffic.early.popFirst() {
+      tellOutcome(message.options, .connectionEnded, slot)
+    }
+    while let message = traffic.waiting.removeFirst() {
+      tellOutcome(message.options, .connectionEnded, slot)
+    }
+    while let message = traffic.streamOutbox.popFirst() {
+      tellOutcome(message.options, .connectionEnded, slot)
+    }
+    if let outbox = traffic.outbox {
+      outbox.abandon()
+      takeOutcomes(slot, traffic, outbox)
+    }
+    let undelivered = traffic.queuedMessages
+    drop(.ended, slot, count: UInt64(undelivered))
+    release(traffic, messages: undelivered, bytes: traffic.queuedBytes)
     traffic.builder = nil
     traffic.builderMessages = 0
     traffic.builderBytes = 0
+    traffic.sealed = FIFO()
+    traffic.outbox = nil
+    return undelivered
   }
 
   // MARK: Ends of open connections
 
-  /// Ends an open connection from our side: what is queued is sent, then a close.
+  /// Ends an open connection from our side: what is queued is delivered, then a close is sent.
   mutating func close(
-    _ slot: Int, _ reason: CloseReason, _ kind: EventKind, _ status: Status, at now: Instant
+    _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
   ) {
+    let traffic = traffic(slot)
+    traffic.closeReason = reason
+    traffic.closeStatus = status
+    connections[slot].phase = .closing
+    failAllGets(slot, .connectionEnded)
+    removeAllRequests(slot)
+    guard !isFlushed(slot, traffic) else { return finishClosing(slot, at: now) }
+    timers.cancel(&connections[slot].timer)
+    connections[slot].timer = timers.schedule(
+      .connection, slot, at: now + options(slot).closeTimeout)
+    if connections[slot].transport == .udp { makeReady(slot) }
+  }
+
+  private func isFlushed(_ slot: Int, _ traffic: Traffic) -> Bool {
+    connections[slot].transport == .udp ? traffic.isFlushed : traffic.queuedMessages == 0
+  }
+
+  /// Everything that was accepted is delivered, or will not be: the close is sent, and the
+  /// connection has ended.
+  mutating func finishClosing(_ slot: Int, at now: Instant) {
+    let traffic = traffic(slot)
     switch connections[slot].transport {
     case .udp:
-      queueClose(slot, reason)
-      bury(slot, reason, repeats: Tombstones.repeats, at: now)
+      if !traffic.closeIsPacked {
+        sendControl(.close(traffic.closeReason), session: connections[slot].sendSession, slot)
+      }
+      bury(slot, traffic.closeReason, repeats: Tombstones.repeats, at: now)
     case .tcp:
       let socket = connections[slot].socket
-      appendToStream(socket, .close(reason), session: nil)
+      stream(socket)?.dropUnbegun()
+      appendToStream(socket, .close(traffic.closeReason), session: nil)
       beginClosing(socket, at: now)
     }
-    end(slot, kind, status, at: now)
+    end(slot, .connectionClosed, traffic.closeStatus, at: now)
   }
 
   /// The peer said close: it is answered once, and the local event follows.
@@ -135,16 +191,6 @@ extension Endpoint {
     case .protocolError: .protocolError
     case .replaced: .replaced
     }
-  }
-
-  /// Puts a close behind what a UDP connection has queued.
-  mutating func queueClose(_ slot: Int, _ reason: CloseReason) {
-    if let traffic = connections[slot].traffic, traffic.builder != nil {
-      let fits = traffic.builder?.appendControl(.close(reason)) ?? false
-      seal(slot)
-      if fits { return }
-    }
-    sendControl(.close(reason), session: connections[slot].sendSession, slot)
   }
 
   // MARK: Tombstones

@@ -203,22 +203,37 @@ extension Endpoint {
 
   // MARK: End
 
-  /// Ends every connection of a listener, then the listener, as soon as their closes are sent.
+  /// Ends every connection of a listener, then the listener, as soon as they are closed.
   mutating func retireListener(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .retiring
     while let stream = state.awaitingStreams.first { discard(stream) }
-    while let connection = state.connections.first {
-      close(connection, .normal, .connectionClosed, .endUnlistened, at: now)
-    }
     refusePendingHellos(state)
-    let socket = connections[slot].socket
-    if connections[slot].transport == .tcp {
-      closeNow(socket)
-      endListener(slot)
-    } else {
-      sealOpenDatagrams()
-      finish(socket)
+    if connections[slot].transport == .tcp { closeNow(connections[slot].socket) }
+    for connection in connections.members(of: state.connections)
+    where connections[connection].phase == .open {
+      close(connection, .normal, .endUnlistened, at: now)
+    }
+    endIfRetired(slot, state)
+  }
+
+  /// A connection of a listener has ended.
+  mutating func listenerLost(_ slot: Int) {
+    guard connections[slot].listener != ConnectionRecord.noSlot else { return }
+    let listener = Int(connections[slot].listener)
+    guard connections[listener].phase == .retiring,
+      let state = connections[listener].listenerState
+    else { return }
+    endIfRetired(listener, state)
+  }
+
+  /// A listener that has ended and has no connection any more: over UDP its socket closes as soon
+  /// as it has sent their closes.
+  private mutating func endIfRetired(_ slot: Int, _ state: ListenerState) {
+    guard state.connections.first == nil, connections[slot].phase == .retiring else { return }
+    switch connections[slot].transport {
+    case .tcp: endListener(slot)
+    case .udp: finish(connections[slot].socket)
     }
   }
 

@@ -83,9 +83,11 @@ extension Endpoint {
     -> Transmit?
   {
     guard turnDatagramsLeft > 0 else { return nil }
-    guard let transmit = nextOfSocket(into: &buffer) ?? nextOfRound(into: &buffer, at: now) else {
-      return nil
-    }
+    // A round may end a connection, whose close then waits at its socket.
+    guard
+      let transmit = nextOfSocket(into: &buffer) ?? nextOfRound(into: &buffer, at: now)
+        ?? nextOfSocket(into: &buffer)
+    else { return nil }
     turnDatagramsLeft -= 1
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(transmit.count)
@@ -243,6 +245,34 @@ extension Endpoint {
   }
 
   // MARK: Ends
+
+  /// The box ends: what is packed or waits, and a close behind it, go without their connection.
+  mutating func sendLast(_ slot: Int, at now: Instant) {
+    var closeIsPacked = false
+    if let traffic = connections[slot].traffic {
+      while !traffic.waiting.isEmpty {
+        packWaiting(slot, traffic, at: now)
+        disown(slot, traffic)
+      }
+      closeIsPacked = traffic.builder?.appendControl(.close(.normal)) == true
+      seal(slot, traffic)
+      disown(slot, traffic)
+    }
+    if !closeIsPacked {
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot)
+    }
+  }
+
+  private mutating func disown(_ slot: Int, _ traffic: Traffic) {
+    let connection = connections[slot]
+    while let datagram = traffic.sealed.popFirst() {
+      enqueue(
+        OutDatagram(
+          content: .packed(datagram.bytes), remote: connection.remote,
+          local: connection.sendLocal),
+        on: connection.socket)
+    }
+  }
 
   /// Whether the open datagram is the last one of a connection that the program has ended: its
   /// close goes with it.

@@ -22,15 +22,11 @@ extension Endpoint {
     sockets[index].owner = UInt32(owner)
   }
 
-  /// Forgets a socket that the loop has closed or will close. Messages that a stream has not sent
-  /// are counted.
+  /// Forgets a socket that the loop has closed or will close.
   mutating func release(_ socket: SocketID) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
-    if let stream = sockets[index].stream {
-      timers.cancel(&stream.timer)
-      counters.drop(.ended, count: UInt64(stream.messageEnds.count))
-    }
+    if let stream = sockets[index].stream { timers.cancel(&stream.timer) }
     sockets[index] = SocketState()
   }
 

@@ -45,15 +45,20 @@ extension Endpoint {
       try receiveStreamAccept(frame, bytes, slot, at: now)
     case (.helloing, .close):
       refused(slot, frame.head.header.closeReason, at: now)
-    case (.open, .oneWay), (.open, .request), (.open, .reply):
+    case (.open, .oneWay), (.open, .request), (.open, .reply), (.open, .reliable):
       try receiveStreamMessage(kind, frame, bytes, slot)
-    case (.open, .heartbeat):
+    case (.closing, .oneWay), (.closing, .request), (.closing, .reply), (.closing, .reliable):
+      drop(.ended, slot)
+    case (.open, .heartbeat), (.closing, .heartbeat):
       counters.heartbeatsReceived &+= 1
-    case (.open, .close):
+    case (.open, .close), (.closing, .close):
       closedByPeer(slot, frame.head.header.closeReason, at: now)
-    case (.open, .pathChallenge), (.open, .pathResponse), (.open, .datagramNumber), (.open, .ack),
-      (.open, .reliable):
-      counters.drop(.kind)
+    case (.open, .ack), (.closing, .ack):
+      guard let ack = streamAck(frame, bytes) else { throw .malformed }
+      receiveStreamAck(ack.count, slot, at: now)
+    case (.open, .pathChallenge), (.open, .pathResponse), (.open, .datagramNumber),
+      (.closing, .pathChallenge), (.closing, .pathResponse), (.closing, .datagramNumber):
+      drop(.kind, slot)
     default:
       throw .malformed
     }
@@ -107,6 +112,14 @@ extension Endpoint {
     }
   }
 
+  private func streamAck(_ frame: Frame, _ bytes: Span<UInt8>) -> StreamAck? {
+    switch frame.payload {
+    case .none: nil
+    case .input(let offset, let count): StreamAck(bytes, offset..<offset + count)
+    case .owned(let body): StreamAck(body.span, 0..<body.count)
+    }
+  }
+
   private mutating func receiveStreamMessage(
     _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int
   ) throws(DropReason) {
@@ -127,6 +140,12 @@ extension Endpoint {
       }
     }
     guard count <= ownLargest(slot) else { throw .tooBig }
+    if kind == .reliable {
+      let traffic = traffic(slot)
+      traffic.reliableFramesReceived &+= 1
+      traffic.owesStreamAck = true
+      markStreamReady(connections[slot].socket)
+    }
     receiveMessage(
       kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count, slot
     )
@@ -156,7 +175,7 @@ extension Endpoint {
     _ slot: Int, _ status: Status, systemError: Int32, at now: Instant
   ) {
     switch connections[slot].phase {
-    case .open: lose(slot, status, systemError: systemError, at: now)
+    case .open, .closing: lose(slot, status, systemError: systemError, at: now)
     case .awaitingHello: discard(slot)
     default: candidateFailed(slot, status, systemError: systemError, at: now)
     }
@@ -191,13 +210,30 @@ extension Endpoint {
   mutating func appendToStream(_ socket: SocketID, _ packet: ControlPacket, session: UInt64?) {
     guard let stream = stream(socket) else { return }
     stream.out.append { StreamFrame.append(packet, session: session, to: &$0) }
+    stream.frames.append(QueuedFrame(end: stream.out.end))
     markStreamReady(socket)
   }
 
-  mutating func appendToStream(_ socket: SocketID, _ head: MessageHead, _ message: Span<UInt8>) {
+  /// Writes a message that counts as queued into the stream of its connection.
+  mutating func writeFrame(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic,
+    _ options: SendOptions
+  ) {
+    let socket = connections[slot].socket
     guard let stream = stream(socket) else { return }
+    var frame = QueuedFrame(end: 0, messageBytes: message.count)
+    var head = head
+    if options.isReliable, head.kind == .oneWay {
+      head.kind = .reliable
+      head.messageID = takeMessageID(traffic)
+      // The stream keeps the order, so the place says nothing.
+      head.place = ChannelPlace(channel: options.channel, place: 0)
+      traffic.streamOutbox.append(StreamReliable(bytes: message.count, options: options))
+      frame.messageBytes = nil
+    }
     stream.out.append(head, message)
-    stream.messageEnds.append((stream.out.end, message.count))
+    frame.end = stream.out.end
+    stream.frames.append(frame)
     markStreamReady(socket)
   }
 
@@ -210,13 +246,40 @@ extension Endpoint {
 
   /// The next stream that has bytes to send and is not blocked, or nil. Each is named once until it
   /// has new bytes, or is unblocked with bytes left.
-  package mutating func pollStream() -> SocketID? {
+  package mutating func pollStream(at now: Instant) -> SocketID? {
     while let socket = readyStreams.popFirst() {
       guard let stream = stream(socket) else { continue }
       sockets[Int(socket.rawValue)].isReady = false
-      if stream.out.count > 0, !sockets[Int(socket.rawValue)].isBlocked { return socket }
+      guard !sockets[Int(socket.rawValue)].isBlocked else { continue }
+      writeWaiting(socket, stream, at: now)
+      if stream.out.count > 0 { return socket }
     }
     return nil
+  }
+
+  /// Messages that wait in their own form go into a stream that is nearly empty.
+  private mutating func writeWaiting(
+    _ socket: SocketID, _ stream: StreamState, at now: Instant
+  ) {
+    guard let slot = owner(socket), connections[slot].hasSession,
+      let traffic = connections[slot].traffic
+    else { return }
+    if traffic.owesStreamAck {
+      traffic.owesStreamAck = false
+      stream.out.append {
+        StreamFrame.append(ackCount: traffic.reliableFramesReceived, to: &$0)
+      }
+      stream.frames.append(QueuedFrame(end: stream.out.end))
+    }
+    while stream.out.count < StreamQueue.keptCapacity, let message = traffic.waiting.removeFirst()
+    {
+      if now > message.deadline {
+        expire(message, slot, traffic)
+        tellWritable(slot)
+      } else {
+        writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
+      }
+    }
   }
 
   /// Hands the unsent bytes of a stream to `write`, which returns how many of them (0...count) the
@@ -237,6 +300,8 @@ extension Endpoint {
       timers.cancel(&stream.timer)
       stream.timer = timers.schedule(
         .linger, Int(socket.rawValue), at: now + Endpoint.lingerTime)
+    } else if let slot = owner(socket), connections[slot].traffic?.waiting.isEmpty == false {
+      markStreamReady(socket)
     }
   }
 
@@ -245,13 +310,40 @@ extension Endpoint {
     let slot = owner(socket)
     if let slot { connections[slot].lastSent = now }
     var freed = false
-    while let message = stream.messageEnds.first, message.end <= stream.out.sent {
-      _ = stream.messageEnds.popFirst()
-      if let slot, let traffic = connections[slot].traffic {
-        releaseQueued(traffic, messages: 1, bytes: message.bytes)
+    while let frame = stream.popWritten() {
+      if let slot, let bytes = frame.messageBytes, let traffic = connections[slot].traffic {
+        release(traffic, messages: 1, bytes: bytes)
         freed = true
       }
     }
-    if freed, let slot { tellWritable(slot) }
+    if freed, let slot { messagesLeft(slot, at: now) }
+  }
+
+  /// Something left the queue of a stream: the program may go on, or the close is due.
+  private mutating func messagesLeft(_ slot: Int, at now: Instant) {
+    tellWritable(slot)
+    if connections[slot].phase == .closing, connections[slot].traffic?.queuedMessages == 0 {
+      finishClosing(slot, at: now)
+    }
+  }
+
+  // MARK: Reliable messages
+
+  /// The peer has so many reliable frames: those messages are delivered.
+  private mutating func receiveStreamAck(_ count: UInt32, _ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic,
+      case let fresh = count &- traffic.reliableFramesAcknowledged,
+      fresh <= UInt32(clamping: traffic.streamOutbox.count)
+    else {
+      drop(.staleAck, slot)
+      return
+    }
+    traffic.reliableFramesAcknowledged = count
+    for _ in 0..<fresh {
+      guard let message = traffic.streamOutbox.popFirst() else { break }
+      release(traffic, messages: 1, bytes: message.bytes)
+      tellOutcome(message.options, .ok, slot)
+    }
+    messagesLeft(slot, at: now)
   }
 }

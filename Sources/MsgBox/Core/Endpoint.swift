@@ -146,7 +146,8 @@ package struct Endpoint: ~Copyable {
 
   mutating func emit(
     _ kind: EventKind, _ slot: Int, _ status: Status = .ok, systemError: Int32 = 0,
-    payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none
+    payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none,
+    undelivered: Int = 0
   ) {
     var event = CoreEvent(
       kind: kind, status: status, systemError: systemError, handle: handle(slot))
@@ -156,6 +157,7 @@ package struct Endpoint: ~Copyable {
     event.getContext = getContext
     event.request = request
     event.next = next
+    event.undelivered = undelivered
     events.append(event)
   }
 

@@ -63,8 +63,10 @@ final class StreamState {
   var phase = Phase.open
   var out = StreamQueue()
   var deframer: StreamDeframer
-  /// Stream offsets at which queued messages end, and their sizes, for the marks.
-  var messageEnds = FIFO<(end: UInt64, bytes: Int)>()
+  /// The frames that are queued.
+  var frames = FIFO<QueuedFrame>()
+  /// Stream offset at which the first of them begins.
+  private var framesBegin: UInt64 = 0
   var timer = TimerID.none
 
   /// A stream that takes nothing larger than a handshake until its session is open.
@@ -72,11 +74,38 @@ final class StreamState {
     self.phase = phase
     deframer = StreamDeframer(maxMessage: Introduction.helloSize)
   }
+
+  /// The first frame, if it was written to its end.
+  func popWritten() -> QueuedFrame? {
+    guard let frame = frames.first, frame.end <= out.sent else { return nil }
+    framesBegin = frame.end
+    return frames.popFirst()
+  }
+
+  /// Forgets every frame of which nothing was written.
+  func dropUnbegun() {
+    while popWritten() != nil {}
+    var keep = out.sent
+    if let first = frames.first, framesBegin < out.sent { keep = first.end }
+    out.truncate(to: keep)
+    frames = FIFO()
+  }
+}
+
+/// A frame that waits to be written.
+struct QueuedFrame {
+  /// Stream offset behind it.
+  var end: UInt64
+  /// Of a message that counts as queued until it is written; else nil.
+  var messageBytes: Int?
 }
 
 /// Bytes to be written to a stream: appended at the end, taken from the front.
 struct StreamQueue {
-  private static let keptCapacity = 65_536
+  /// Bytes for which memory is kept; a queue with fewer takes messages that wait.
+  static let keptCapacity = 65_536
+
+  private static let writeLimit = 262_144
 
   private(set) var bytes: [UInt8] = []
   private var head = 0
@@ -93,8 +122,16 @@ struct StreamQueue {
     StreamFrame.append(head, payload: message, to: &bytes)
   }
 
+  /// Drops what lies behind a stream offset.
+  mutating func truncate(to end: UInt64) {
+    let kept = Int(clamping: end &- sent)
+    guard kept < count else { return }
+    bytes.removeSubrange((head + kept)...)
+  }
+
+  /// The first bytes that are not sent; 256 KiB at most, so that other streams get their turn.
   func withUnsent(_ body: (Span<UInt8>) -> Int) -> Int {
-    body(bytes.span.extracting(head..<bytes.count))
+    body(bytes.span.extracting(head..<min(bytes.count, head + StreamQueue.writeLimit)))
   }
 
   mutating func take(_ taken: Int) {

@@ -45,6 +45,7 @@ final class Traffic {
   /// Reliable frames that came on a stream, and whether that is still to be told.
   var reliableFramesReceived: UInt32 = 0
   var owesStreamAck = false
+  var reliableFramesAcknowledged: UInt32 = 0
   /// Reliable messages on a stream that are not acknowledged.
   var streamOutbox = FIFO<StreamReliable>()
 
@@ -102,8 +103,7 @@ struct EarlyMessage {
 /// A reliable message that was put on a stream.
 struct StreamReliable {
   var bytes: Int
-  var wantsOutcome: Bool
-  var context: UInt
+  var options: SendOptions
 }
 
 struct QuarantinedID {

@@ -51,6 +51,17 @@ package enum WireFormat {
   /// Payload of a fragment of a reliable message, which has a numbered datagram for itself.
   package static let reliableFragment = requestFragment - channelPlaceSize
 
+  /// How many packets of `size` payload bytes a message of `count` bytes needs: 1...65535.
+  package static func packetCount(_ count: Int, size: Int) -> UInt16 {
+    UInt16(clamping: max((count + size - 1) / max(size, 1), 1))
+  }
+
+  /// The bytes of a message that its packet `index` carries.
+  package static func packetRange(_ index: Int, of count: Int, size: Int) -> Range<Int> {
+    let start = min(index * size, count)
+    return start..<min(start + size, count)
+  }
+
   /// The largest message that is accepted unless the options say otherwise.
   package static let defaultDatagramLargest = 1_048_576
   package static let defaultStreamLargest = 16_777_216
