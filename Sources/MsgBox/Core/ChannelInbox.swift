@@ -1,14 +1,3 @@
-/// Where a reliable message belongs: its channel, and how many came before it there.
-package struct ChannelPlace: Equatable, Sendable {
-  package var channel: UInt8
-  package var place: UInt32
-
-  package init(channel: UInt8, place: UInt32) {
-    self.channel = channel
-    self.place = place
-  }
-}
-
 /// What is known of the place of a reliable message that arrives.
 package enum PlaceCheck: Equatable, Sendable {
   case fresh

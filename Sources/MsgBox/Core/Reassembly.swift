@@ -13,7 +13,7 @@ package struct FragmentKey: Hashable, Sendable {
   /// kinds but oneWay.
   package var isTracked: Bool { kind != .oneWay }
 
-  var isReliable: Bool { kind.rawValue == 15 }
+  var isReliable: Bool { kind == .reliable }
   var packed: UInt64 { UInt64(kind.rawValue) << 32 | UInt64(messageID) }
 }
 
