@@ -212,7 +212,7 @@ final class FuzzBox {
       sockets.append((id, .stream))
       endpoint.streamConnected(id, local: local, at: now)
     case .close(let id), .reset(let id): sockets.removeAll { $0.id == id }
-    case .shutdownWrite, .forgetName: break
+    case .shutdownWrite, .forgetName, .pause, .resume: break
     }
   }
 
@@ -230,7 +230,7 @@ final class FuzzBox {
       if let session = buffer.span.bigEndian(UInt64.self, at: 16) { sessions.append(session) }
       if sessions.count > 30 { sessions.removeFirst() }
     }
-    while count < 20_000, let id = endpoint.pollStream() {
+    while count < 20_000, let id = endpoint.pollStream(at: now) {
       count += 1
       // Short writes of a length that the time decides.
       endpoint.writeStream(id, at: now) { min($0.count, 1 + Int(now.nanoseconds % 300)) }

@@ -59,6 +59,8 @@ package struct ConnectionRecord: Vacant, Linked {
     static let owesBeat = Flags(rawValue: 128)
     /// Was refused for the sake of the box, and is in the list of those.
     static let awaitsBox = Flags(rawValue: 256)
+    /// Silent when idle; silence is judged only while something waits for an answer.
+    static let onDemand = Flags(rawValue: 512)
   }
 
   package static let noSocket = SocketID(rawValue: .max)
@@ -119,6 +121,7 @@ final class ClientState {
   /// Confirmations that are still to be repeated: 0.5, 1, 2, 4 s.
   var confirmationsLeft = 0
   var confirmationGap = Interval.milliseconds(500)
+  var untaken = Untaken()
   /// Why the last candidate failed: the reason when all have.
   var failure = Status.timedOut
   var failureError: Int32 = 0
@@ -139,6 +142,7 @@ final class ListenerState {
   var awaitingStreams = SlotList()
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
+  var untaken = Untaken()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
 

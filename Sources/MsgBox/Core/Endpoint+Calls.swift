@@ -51,7 +51,7 @@ extension Endpoint {
   ) -> Status {
     switch connectionSlot(handle) {
     case .failure(let status): status
-    case .success(let slot): queue(MessageHead(kind: .oneWay), message, slot, at: now)
+    case .success(let slot): send(message, slot, options, shared: nil, at: now)
     }
   }
 
@@ -65,29 +65,6 @@ extension Endpoint {
     }
   }
 
-  private mutating func get(
-    _ message: Span<UInt8>, _ slot: Int, context: UInt, timeout: Interval?, at now: Instant
-  ) -> Result<Handle, Status> {
-    let traffic = traffic(slot)
-    let isImplicit = connections[slot].flags.contains(.implicit)
-    guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .failure(.busy) }
-    let messageID = isImplicit ? nil : traffic.nextMessageID
-    let head = MessageHead(kind: .request, replyID: replyID, messageID: messageID)
-    let status = queue(head, message, slot, at: now)
-    guard status == .ok else { return .failure(status) }
-    traffic.lastReplyID = replyID
-    if !isImplicit { traffic.nextMessageID &+= 1 }
-    let get = WaitingGet(
-      connection: UInt32(slot), replyID: replyID, messageID: messageID, context: context)
-    guard let index = gets.insert(get) else { return .failure(.busy) }
-    traffic.getsByReplyID[replyID] = UInt32(index)
-    gets.append(index, to: &traffic.waitingGets)
-    let deadline = now + (timeout ?? options(slot).getTimeout)
-    gets[index].timer = timers.schedule(.get, index, at: deadline)
-    return .success(
-      Handle(box: configuration.box, slot: index, generation: gets.generation(index)))
-  }
-
   /// Queues the reply to a request.
   package mutating func answer(
     _ message: Span<UInt8>, to request: Handle, at now: Instant
@@ -97,9 +74,14 @@ extension Endpoint {
     else { return .badHandle }
     let open = requests[request.slot]
     let head = MessageHead(kind: .reply, replyID: open.replyID, messageID: open.messageID)
-    let status = queue(head, message, Int(open.connection), at: now)
-    if status == .ok { removeRequest(request.slot) }
-    return status
+    let slot = Int(open.connection)
+    var options = SendOptions()
+    options.isReliable = open.isTracked
+    let status = queue(head, message, slot, options, at: now)
+    guard status == .ok else { return status }
+    removeRequest(request.slot)
+    if !open.isTracked { cacheReply(head, message, slot, at: now) }
+    return .ok
   }
 
   package mutating func disconnect(_ handle: Handle, at now: Instant) -> Status {

@@ -178,7 +178,9 @@ extension Endpoint {
 
   /// What we tell the peer about ourselves.
   func introduction(_ slot: Int) -> Introduction {
-    let lost = options(slot).lost.millisecondsRoundedUp
+    // Zero asks for no heartbeats.
+    let isOnDemand = options(slot).liveness == .onDemand
+    let lost = isOnDemand ? 0 : options(slot).lost.millisecondsRoundedUp
     return Introduction(
       session: connections[slot].session, lostAfter: UInt32(clamping: lost),
       largest: UInt32(clamping: ownLargest(slot)))
@@ -205,7 +207,7 @@ extension Endpoint {
     }
     // What was queued early says as well as a heartbeat that the accept has come; but it may be
     // lost, so it repeats.
-    if !connections[slot].flags.contains(.hasOpenDatagram) { beat(slot, at: now) }
+    beat(slot, at: now)
     state.confirmationsLeft = 4
     state.confirmationGap = .milliseconds(500)
     state.nextHello = now + state.confirmationGap

@@ -15,10 +15,8 @@ extension Endpoint {
       bySendSession[peer.session] = UInt32(slot)
       connections[slot].flags.insert(.isIndexed)
     }
-    let rotation = rotationIndex(
-      own: options(slot).heartbeat, peerLostAfter: peer.lostAfter, at: now)
-    connections[slot].beats = UInt16(rotation)
-    rotations[rotation].add(session, at: now)
+    if options(slot).liveness == .onDemand { connections[slot].flags.insert(.onDemand) }
+    joinRotation(slot, peerLostAfter: peer.lostAfter, at: now)
   }
 
   /// Decides the end of a connection: missing replies and undelivered messages first, then the

@@ -2,14 +2,36 @@
 extension Endpoint {
   // MARK: The rotation
 
-  /// The rotation for a connection's pace: it beats at min(own interval, peer's lost_after / 3).
-  /// Paces that peers ask for are rounded down to powers of two, so that no peer can make rotations
-  /// without end.
-  mutating func rotationIndex(own: Interval, peerLostAfter: UInt32, at now: Instant) -> Int {
+  /// How long nobody is visited in the rotation of those who owe the peer no heartbeats.
+  private static let idlePace = Interval.seconds(7200)
+
+  /// Puts a connection into the rotation of its pace.
+  mutating func joinRotation(_ slot: Int, peerLostAfter: UInt32, at now: Instant) {
+    let index = rotationIndex(half: pace(options(slot), peerLostAfter) / 2, at: now)
+    let session = connections[slot].session
+    connections[slot].beats = UInt16(index)
+    rotations[index].add(session, at: now)
+    guard rotations[index].half == Self.idlePace / 2 else { return }
+    // Nobody visits here for long, so each that comes clears away up to two that have ended.
+    for _ in 0..<2 {
+      guard let oldest = rotations[index].next() else { return }
+      if !pendingCloses.remove(oldest) { rotations[index].keep(oldest) }
+    }
+  }
+
+  /// The longest time between two packets of ours: by the own options, and a third of what the peer
+  /// allows. Paces that peers ask for are rounded down to powers of two, so that no peer can make
+  /// rotations without end.
+  private func pace(_ options: ConnectionOptions, _ peerLostAfter: UInt32) -> Interval {
+    var pace = options.liveness == .beat ? options.heartbeat : Self.idlePace
+    if options.keepalive.nanoseconds > 0 { pace = min(pace, options.keepalive) }
+    guard peerLostAfter != 0 else { return pace }
     let asked = UInt64(max(peerLostAfter, WireFormat.leastLostAfter)) * 1_000_000 / 3
-    var interval = own.nanoseconds
-    if asked < interval { interval = 1 << UInt64(UInt64.bitWidth - 1 - asked.leadingZeroBitCount) }
-    let half = Interval(nanoseconds: interval / 2)
+    guard asked < pace.nanoseconds else { return pace }
+    return Interval(nanoseconds: 1 << UInt64(UInt64.bitWidth - 1 - asked.leadingZeroBitCount))
+  }
+
+  private mutating func rotationIndex(half: Interval, at now: Instant) -> Int {
     if let index = rotations.firstIndex(where: { $0.half == half }) { return index }
     guard rotations.count < Int(UInt16.max) else { return rotations.count - 1 }
     rotations.append(OutBeats(half: half, now: now))
@@ -32,14 +54,38 @@ extension Endpoint {
   /// The visit that each live connection gets once per half heartbeat interval.
   private mutating func visit(_ slot: Int, at now: Instant, drainedAt: Instant) {
     let options = options(slot)
-    let silence = drainedAt.since(connections[slot].lastHeard)
-    guard silence < options.lost else {
-      lose(slot, .timedOut, at: now)
-      return
+    // Nobody is silent whose bytes wait because the program takes none.
+    if stream(connections[slot].socket)?.isPaused == true { connections[slot].lastHeard = now }
+    if options.liveness == .beat {
+      let silence = drainedAt.since(connections[slot].lastHeard)
+      guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
+      if silence >= options.suspect { probe(slot, at: now) }
     }
-    if silence >= options.suspect { probe(slot, at: now) }
+    if let traffic = connections[slot].traffic, !tidy(slot, traffic, options, at: now) { return }
     let half = rotations[Int(connections[slot].beats)].half
-    if now.since(connections[slot].lastSent) >= half { beat(slot, at: now) }
+    guard now.since(connections[slot].lastSent) >= half else { return }
+    if options.idleKeepalives > 0, connections[slot].phase == .open {
+      let traffic = traffic(slot)
+      guard traffic.idleBeats < options.idleKeepalives else {
+        return close(slot, .idle, .idle, at: now)
+      }
+      traffic.idleBeats += 1
+    }
+    beat(slot, at: now)
+  }
+
+  /// Gives back what a connection needs no more, and ends one that holds a part of a reliable
+  /// message of which nothing has come for as long as silence may last: its sender sends it again
+  /// much more often than that. False if it has ended.
+  private mutating func tidy(
+    _ slot: Int, _ traffic: Traffic, _ options: ConnectionOptions, at now: Instant
+  ) -> Bool {
+    if traffic.replyCache?.isStale(at: now) == true { traffic.replyCache = nil }
+    guard let progress = traffic.reassembly?.oldestReliableProgress,
+      now.since(progress) >= options.lost, connections[slot].phase == .open
+    else { return true }
+    close(slot, .overload, .overload, at: now)
+    return false
   }
 
   /// Sends a heartbeat, unless what is already queued says as much.
@@ -47,7 +93,7 @@ extension Endpoint {
     connections[slot].lastSent = now
     switch connections[slot].transport {
     case .udp:
-      guard !connections[slot].flags.contains(.hasOpenDatagram) else { return }
+      guard !connections[slot].flags.contains(.isReady) else { return }
       counters.heartbeatsSent &+= 1
       sendControl(.heartbeat, session: connections[slot].sendSession, slot)
     case .tcp:
@@ -61,12 +107,17 @@ extension Endpoint {
 
   /// Asks a silent UDP peer for a sign, each second from here until it gives one.
   mutating func probe(_ slot: Int, at now: Instant) {
+    if suspect(slot) { armOpen(slot, at: now) }
+  }
+
+  @discardableResult
+  private mutating func suspect(_ slot: Int) -> Bool {
     guard connections[slot].transport == .udp, !connections[slot].flags.contains(.implicit),
       !connections[slot].flags.contains(.suspect)
-    else { return }
+    else { return false }
     connections[slot].flags.insert(.suspect)
     sendChallenge(slot)
-    armOpen(slot, at: now)
+    return true
   }
 
   private mutating func sendChallenge(_ slot: Int) {
@@ -94,8 +145,11 @@ extension Endpoint {
     if let state = connections[slot].clientState, owesConfirmation(slot, state) {
       due = min(due ?? state.nextHello, state.nextHello)
     }
+    if connections[slot].flags.contains(.onDemand), let own = onDemandDue(slot) {
+      due = min(due ?? own, own)
+    }
     timers.cancel(&connections[slot].timer)
-    if let due { connections[slot].timer = timers.schedule(.connection, slot, at: due) }
+    if let due { connections[slot].timer = timers.schedule(.connection, slot, at: max(due, now)) }
   }
 
   private func owesConfirmation(_ slot: Int, _ state: ClientState) -> Bool {
@@ -108,8 +162,9 @@ extension Endpoint {
     {
       repeatConfirmation(slot, state, at: now)
     }
+    if connections[slot].flags.contains(.onDemand) { onDemandTimer(slot, at: now) }
     if connections[slot].flags.contains(.suspect) {
-      let silence = drainedAt.since(connections[slot].lastHeard)
+      let silence = silence(slot, drainedAt)
       guard silence < options(slot).lost else {
         lose(slot, .timedOut, at: now)
         return
@@ -131,6 +186,61 @@ extension Endpoint {
     sendControl(.heartbeat, session: connections[slot].sendSession, slot)
   }
 
+  // MARK: Silent when idle
+
+  /// How long the peer has owed a sign of life.
+  private func silence(_ slot: Int, _ drainedAt: Instant) -> Interval {
+    guard connections[slot].flags.contains(.onDemand) else {
+      return drainedAt.since(connections[slot].lastHeard)
+    }
+    guard let traffic = connections[slot].traffic,
+      traffic.firstUnanswered > connections[slot].lastHeard
+    else { return Interval(nanoseconds: 0) }
+    return drainedAt.since(traffic.firstUnanswered)
+  }
+
+  /// When a connection that is silent when idle has something to do: to doubt the peer, or to show
+  /// it that its message came (E17 of WireGuard's rules: a keepalive 10 s after data that was not
+  /// answered).
+  private func onDemandDue(_ slot: Int) -> Instant? {
+    guard let traffic = connections[slot].traffic else { return nil }
+    var due: Instant?
+    if traffic.firstUnanswered > connections[slot].lastHeard {
+      due = traffic.firstUnanswered + options(slot).suspect
+    }
+    if traffic.lastMessageAt > connections[slot].lastSent {
+      let answer = traffic.lastMessageAt + options(slot).heartbeat
+      due = min(due ?? answer, answer)
+    }
+    return due
+  }
+
+  private mutating func onDemandTimer(_ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic else { return }
+    if traffic.lastMessageAt > connections[slot].lastSent,
+      now.since(traffic.lastMessageAt) >= options(slot).heartbeat
+    {
+      beat(slot, at: now)
+    }
+    if traffic.firstUnanswered > connections[slot].lastHeard,
+      now.since(traffic.firstUnanswered) >= options(slot).suspect
+    {
+      suspect(slot)
+    }
+  }
+
+  /// A message went to a peer, or came from it, of a connection that is silent when idle.
+  mutating func messageMoved(_ slot: Int, _ traffic: Traffic, isOurs: Bool, at now: Instant) {
+    if !isOurs {
+      traffic.lastMessageAt = now
+    } else if traffic.firstUnanswered <= connections[slot].lastHeard {
+      traffic.firstUnanswered = now
+    }
+    if connections[slot].phase == .open, connections[slot].timer == .none {
+      armOpen(slot, at: now)
+    }
+  }
+
   // MARK: Time
 
   /// Time has come to `now`. `drainedAt` is when the sockets were last seen empty: silence is
@@ -140,7 +250,9 @@ extension Endpoint {
     while let due = timers.popDue(at: now) {
       switch due.kind {
       case .connection: connectionTimer(due.index, at: now, drainedAt: drainedAt)
-      case .get: getTimedOut(due.index, at: now)
+      case .get: getTimer(due.index, at: now)
+      case .recovery: recoveryTimer(due.index, at: now)
+      case .reassembly: reassemblyTimer(due.index, at: now)
       case .pendingHello:
         pendingHellos[due.index].timer = .none
         removePendingHello(due.index)
@@ -157,6 +269,8 @@ extension Endpoint {
     switch connections[slot].phase {
     case .open:
       openTimer(slot, at: now, drainedAt: drainedAt)
+    case .closing:
+      finishClosing(slot, at: now)
     case .awaitingHello:
       counters.drop(.noSession)
       discard(slot)
@@ -168,7 +282,7 @@ extension Endpoint {
   /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a
   /// socket that is not blocked, or an event or action waits.
   package var nextDeadline: Instant? {
-    if !events.isEmpty || !actions.isEmpty || !openDatagrams.isEmpty || !readySockets.isEmpty
+    if !events.isEmpty || !actions.isEmpty || !ready.isEmpty || !readySockets.isEmpty
       || !readyStreams.isEmpty
     {
       return Instant(nanoseconds: 0)

@@ -1,48 +1,56 @@
-/// Messages, requests and replies: matching them, and telling of them.
+/// Messages, requests and replies that came: matching them, and telling of them.
 extension Endpoint {
-  // MARK: Receiving
-
-  /// One packet with a message, of a connection that is open.
+  /// A message that is complete, of a connection that is open. `isTracked` says that it came in
+  /// datagrams that are acknowledged, so that nothing of it is sent again for want of an answer.
   mutating func receiveMessage(
     _ kind: PacketKind, _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int,
-    _ slot: Int
+    _ slot: Int, isTracked: Bool, at now: Instant
   ) {
-    guard header.numPackets == 1 else {
-      counters.drop(.fragment)
-      return
-    }
     switch kind {
-    case .oneWay:
+    case .oneWay, .reliable:
       tell(.message, slot, payload, count)
     case .request:
-      receiveRequest(header, messageID: messageID, payload: payload, count: count, slot)
+      receiveRequest(
+        header, messageID: messageID, payload: payload, count: count, slot, isTracked: isTracked,
+        at: now)
     case .reply:
-      receiveReply(header, messageID: messageID, payload: payload, count: count, slot)
+      receiveReply(
+        header, messageID: messageID, payload: payload, count: count, slot, at: now)
     default:
-      counters.drop(.kind)
+      drop(.kind, slot)
     }
   }
 
-  private mutating func tell(
+  mutating func tell(
     _ kind: EventKind, _ slot: Int, _ payload: Payload, _ count: Int, getContext: UInt = 0,
     request: Handle = .none
   ) {
     let traffic = traffic(slot)
     traffic.messagesReceived &+= 1
     traffic.bytesReceived &+= UInt64(count)
+    traffic.idleBeats = 0
+    if connections[slot].flags.contains(.onDemand) {
+      messageMoved(slot, traffic, isOurs: false, at: connections[slot].lastHeard)
+    }
     counters.messagesReceived &+= 1
     emit(kind, slot, payload: payload, getContext: getContext, request: request)
   }
 
+  // MARK: Requests
+
   private mutating func receiveRequest(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
+    isTracked: Bool, at now: Instant
   ) {
     let isImplicit = connections[slot].flags.contains(.implicit)
     guard header.replyID != 0, isImplicit || messageID != nil else {
-      counters.drop(.malformed)
-      return
+      return drop(.malformed, slot)
     }
     let traffic = traffic(slot)
+    let isNumbered = connections[slot].transport == .udp && !isImplicit
+    if isNumbered, let messageID, traffic.requestWindow?.contains(messageID) == true {
+      return repeatReply(header.replyID, messageID, slot, traffic, at: now)
+    }
     // The peer has at most 65535 ids in use, so the oldest of more than that is one it has given
     // up.
     if traffic.openRequests.count >= Int(UInt16.max), let oldest = traffic.openRequests.first {
@@ -50,10 +58,11 @@ extension Endpoint {
     }
     let request = OpenRequest(
       connection: UInt32(slot), replyID: header.replyID,
-      messageID: isImplicit ? nil : messageID)
-    guard let index = requests.insert(request) else {
-      counters.drop(.requestsFull)
-      return
+      messageID: isImplicit ? nil : messageID, isTracked: isTracked)
+    guard let index = requests.insert(request) else { return drop(.requestsFull, slot) }
+    if isNumbered, let messageID {
+      if traffic.requestWindow == nil { traffic.requestWindow = RequestWindow() }
+      _ = traffic.requestWindow?.insert(messageID, at: now)
     }
     requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
@@ -61,88 +70,33 @@ extension Endpoint {
     tell(.request, slot, payload, count, request: handle)
   }
 
-  private mutating func receiveReply(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int
+  /// A request came again: its reply is sent again, if it is made and kept.
+  private mutating func repeatReply(
+    _ replyID: UInt16, _ messageID: UInt32, _ slot: Int, _ traffic: Traffic, at now: Instant
   ) {
+    drop(.duplicate, slot)
+    guard
+      traffic.replyCache?.take(
+        messageID: messageID, replyID: replyID, at: now, into: &repeated) == .reply
+    else { return }
+    traffic.resent &+= 1
+    let head = MessageHead(kind: .reply, replyID: replyID, messageID: messageID)
+    let bytes = repeated
+    pack(head, bytes.span, slot, traffic, counts: false, at: now)
+  }
+
+  /// Keeps a reply that was just queued, for a request that comes again.
+  mutating func cacheReply(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard connections[slot].transport == .udp, let messageID = head.messageID,
+      message.count <= singlePacketRoom(slot, head)
+    else { return }
     let traffic = traffic(slot)
-    guard let index = traffic.getsByReplyID[header.replyID].map(Int.init),
-      gets[index].messageID == nil || gets[index].messageID == messageID
-    else {
-      counters.drop(.staleReply)
-      return
-    }
-    let context = gets[index].context
-    removeGet(index)
-    tell(.reply, slot, payload, count, getContext: context)
+    if traffic.replyCache == nil { traffic.replyCache = ReplyCache() }
+    traffic.replyCache?.add(
+      messageID: messageID, replyID: head.replyID, bytes: message, at: now)
   }
-
-  // MARK: Waiting gets
-
-  /// The next reply id that is neither 0 nor in use.
-  func freeReplyID(_ traffic: Traffic, at now: Instant) -> UInt16? {
-    releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
-    if traffic.getsByReplyID.count + traffic.quarantined.count >= Int(UInt16.max) {
-      guard releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1) else {
-        return nil
-      }
-    }
-    var replyID = traffic.lastReplyID
-    for _ in 0..<Int(UInt16.max) {
-      replyID = replyID == .max ? 1 : replyID + 1
-      if traffic.getsByReplyID[replyID] == nil, !traffic.quarantined.contains(replyID) {
-        return replyID
-      }
-    }
-    return nil
-  }
-
-  /// Frees the ids whose late replies are no longer to be feared. Returns whether there was one.
-  @discardableResult
-  private func releaseQuarantine(
-    _ traffic: Traffic, olderThan age: Interval, at now: Instant, atMost limit: Int = .max
-  ) -> Bool {
-    var released = 0
-    while released < limit, let oldest = traffic.quarantine.first, now.since(oldest.since) >= age {
-      _ = traffic.quarantine.popFirst()
-      traffic.quarantined.remove(oldest.replyID)
-      released += 1
-    }
-    return released > 0
-  }
-
-  private mutating func removeGet(_ index: Int) {
-    timers.cancel(&gets[index].timer)
-    let get = gets[index]
-    if let traffic = connections[Int(get.connection)].traffic {
-      traffic.getsByReplyID[get.replyID] = nil
-      gets.unlink(index, from: &traffic.waitingGets)
-    }
-    gets.remove(index)
-  }
-
-  /// A get ends without its reply.
-  mutating func failGet(_ index: Int, _ status: Status) {
-    let get = gets[index]
-    removeGet(index)
-    emit(.replyMissing, Int(get.connection), status, getContext: get.context)
-  }
-
-  mutating func getTimedOut(_ index: Int, at now: Instant) {
-    gets[index].timer = .none
-    let get = gets[index]
-    if get.messageID == nil, let traffic = connections[Int(get.connection)].traffic {
-      traffic.quarantine.append(QuarantinedID(replyID: get.replyID, since: now))
-      traffic.quarantined.insert(get.replyID)
-    }
-    failGet(index, .timedOut)
-  }
-
-  mutating func failAllGets(_ slot: Int, _ status: Status) {
-    guard let traffic = connections[slot].traffic else { return }
-    while let first = traffic.waitingGets.first { failGet(first, status) }
-  }
-
-  // MARK: Open requests
 
   mutating func removeRequest(_ index: Int) {
     let request = requests[index]
@@ -155,5 +109,30 @@ extension Endpoint {
   mutating func removeAllRequests(_ slot: Int) {
     guard let traffic = connections[slot].traffic else { return }
     while let first = traffic.openRequests.first { removeRequest(first) }
+  }
+
+  // MARK: Replies
+
+  /// The slot of the get that waits for a reply with these numbers.
+  func waitingGet(_ replyID: UInt16, _ messageID: UInt32?, _ traffic: Traffic) -> Int? {
+    guard let index = traffic.getsByReplyID[replyID].map(Int.init),
+      gets[index].messageID == nil || gets[index].messageID == messageID
+    else { return nil }
+    return index
+  }
+
+  private mutating func receiveReply(
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
+    at now: Instant
+  ) {
+    let traffic = traffic(slot)
+    guard let index = waitingGet(header.replyID, messageID, traffic) else {
+      return drop(.staleReply, slot)
+    }
+    let get = gets[index]
+    // Of a request that was sent twice nobody knows which copy was answered (Karn).
+    if get.sendings == 1 { traffic.replyTimer.sample(now.since(get.sentAt)) }
+    removeGet(index)
+    tell(.reply, slot, payload, count, getContext: get.context)
   }
 }

@@ -10,11 +10,12 @@ extension Endpoint {
   /// Adds a message to the datagram that its connection fills in this turn. `counts` says that it
   /// is taken from the marks when it is sent.
   mutating func pack(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool,
+    at now: Instant
   ) {
     let session = connections[slot].sendSession
     if traffic.builder?.append(head, session: session, payload: message) != true {
-      seal(slot, traffic)
+      seal(slot, traffic, at: now)
       var builder = DatagramBuilder(buffer: takeBuffer())
       // An empty datagram takes any message that `queue` has let through.
       _ = builder.append(head, session: session, payload: message)
@@ -28,9 +29,9 @@ extension Endpoint {
   }
 
   /// Finishes the open datagram of a connection, if it has one.
-  mutating func seal(_ slot: Int, _ traffic: Traffic) {
+  mutating func seal(_ slot: Int, _ traffic: Traffic, at now: Instant) {
     guard traffic.builder?.isEmpty == false else { return }
-    appendOwedAck(slot, traffic)
+    appendOwedAck(slot, traffic, at: now)
     guard let bytes = traffic.builder?.seal() else { return }
     traffic.sealed.append(
       SealedDatagram(
@@ -196,11 +197,11 @@ extension Endpoint {
   {
     if traffic.sealed.isEmpty { packWaiting(slot, traffic, at: now) }
     if traffic.sealed.isEmpty {
-      if traffic.builder == nil { beginAckAlone(slot, traffic) }
+      if traffic.builder == nil { beginAckAlone(slot, traffic, at: now) }
       if isLastDatagram(slot, traffic) {
         traffic.closeIsPacked = traffic.builder?.appendControl(.close(traffic.closeReason)) == true
       }
-      seal(slot, traffic)
+      seal(slot, traffic, at: now)
     }
     guard let datagram = traffic.sealed.popFirst() else { return nil }
     release(traffic, messages: datagram.messages, bytes: datagram.messageBytes)
@@ -216,9 +217,9 @@ extension Endpoint {
         expire(message, slot, traffic)
       } else if message.bytes.count <= singlePacketRoom(slot, message.head) {
         _ = traffic.waiting.removeFirst()
-        pack(message.head, message.bytes.span, slot, traffic, counts: true)
+        pack(message.head, message.bytes.span, slot, traffic, counts: true, at: now)
       } else if traffic.builder != nil {
-        seal(slot, traffic)
+        seal(slot, traffic, at: now)
       } else {
         packFragment(message, slot, traffic)
       }
@@ -255,7 +256,7 @@ extension Endpoint {
         disown(slot, traffic)
       }
       closeIsPacked = traffic.builder?.appendControl(.close(.normal)) == true
-      seal(slot, traffic)
+      seal(slot, traffic, at: now)
       disown(slot, traffic)
     }
     if !closeIsPacked {

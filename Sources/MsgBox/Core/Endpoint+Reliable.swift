@@ -38,7 +38,7 @@ extension Endpoint {
       UInt32(truncatingIfNeeded: outbox.recovery.nextNumber), session: session)
     let hasAny = outbox.fill(&builder, session: session, at: now)
     takeOutcomes(slot, traffic, outbox)
-    guard hasAny || outbox.recovery.owesProbe else {
+    guard hasAny || outbox.recovery.probesOwed > 0 else {
       giveBack(builder.seal())
       return nil
     }

@@ -51,6 +51,10 @@ extension Endpoint {
     _ options: SendOptions, _ shared: [UInt8]?, deadline: Instant, at now: Instant
   ) {
     traffic.messagesSent &+= 1
+    traffic.idleBeats = 0
+    if connections[slot].flags.contains(.onDemand) {
+      messageMoved(slot, traffic, isOurs: true, at: now)
+    }
     traffic.bytesSent &+= UInt64(message.count)
     counters.messagesSent &+= 1
     let isUDP = connections[slot].transport == .udp
@@ -64,7 +68,7 @@ extension Endpoint {
         WaitingMessage(head: head, bytes: bytes, options: options, deadline: deadline), slot,
         traffic)
     } else if isUDP {
-      pack(head, message, slot, traffic, counts: true)
+      pack(head, message, slot, traffic, counts: true, at: now)
     } else {
       writeFrame(head, message, slot, traffic, options)
     }
@@ -75,8 +79,7 @@ extension Endpoint {
     _ head: MessageHead, _ count: Int, _ options: SendOptions, _ slot: Int
   ) -> Bool {
     if options.isReliable { return true }
-    guard head.kind != .oneWay else { return false }
-    return head.isAnswerToTracked || count > singlePacketRoom(slot, head)
+    return head.kind != .oneWay && count > singlePacketRoom(slot, head)
   }
 
   /// Keeps a message in its own form until its turn.

@@ -46,7 +46,7 @@ extension Endpoint {
     case (.helloing, .close):
       refused(slot, frame.head.header.closeReason, at: now)
     case (.open, .oneWay), (.open, .request), (.open, .reply), (.open, .reliable):
-      try receiveStreamMessage(kind, frame, bytes, slot)
+      try receiveStreamMessage(kind, frame, bytes, slot, at: now)
     case (.closing, .oneWay), (.closing, .request), (.closing, .reply), (.closing, .reliable):
       drop(.ended, slot)
     case (.open, .heartbeat), (.closing, .heartbeat):
@@ -121,7 +121,7 @@ extension Endpoint {
   }
 
   private mutating func receiveStreamMessage(
-    _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int
+    _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
   ) throws(DropReason) {
     var payload = frame.payload
     var count = frame.head.rest
@@ -147,8 +147,9 @@ extension Endpoint {
       markStreamReady(connections[slot].socket)
     }
     receiveMessage(
-      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count, slot
-    )
+      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count,
+      slot, isTracked: false, at: now)
+    if !takesMessages(slot) { pauseStream(slot) }
   }
 
   // MARK: Ends

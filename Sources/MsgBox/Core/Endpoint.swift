@@ -61,6 +61,16 @@ package struct Endpoint: ~Copyable {
   /// Connections that were refused because the box was at its marks.
   var awaitingBox = FIFO<ReadyConnection>()
   var limits = BoxLimits()
+  /// Listeners and clients whose program takes no more messages.
+  var fullReceivers = 0
+  /// The numbered datagram at hand.
+  var arriving: ArrivingDatagram?
+  /// The ranges of the ack at hand, for reuse.
+  var ackRanges: [(first: UInt32, last: UInt32)] = []
+  /// The payload of each get over UDP that may be sent again, by its slot; for reuse by the next.
+  var getBytes: [[UInt8]] = []
+  /// A reply that is sent again, for reuse.
+  var repeated: [UInt8] = []
   /// Emptied datagram buffers, for reuse.
   var buffers: [[UInt8]] = []
 
@@ -166,6 +176,7 @@ package struct Endpoint: ~Copyable {
     if let slot = deliveredEnd {
       deliveredEnd = nil
       if connections[slot].role == .listener { listenerCount -= 1 }
+      forgetUntaken(slot)
       connections.remove(slot)
     }
     guard var event = events.popFirst() else {

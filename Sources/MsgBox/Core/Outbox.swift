@@ -188,8 +188,8 @@ final class Outbox {
     head.numPackets = UInt16(truncatingIfNeeded: message.packets)
     head.packetID = UInt16(truncatingIfNeeded: packet)
     let range = WireFormat.packetRange(packet, of: message.size, size: message.packetSize)
-    return builder.append(
-      head, session: session, payload: message.bytes.span.extracting(range))
+    let bytes = message.bytes
+    return builder.append(head, session: session, payload: bytes.span.extracting(range))
   }
 
   /// The message whose next packet is to be sent for the first time; it has begun then.

@@ -14,6 +14,9 @@ package struct SendOptions: Equatable, Sendable {
   package var context: UInt = 0
 
   package init() {}
+
+  /// Whether channel and outcome are asked for of reliable messages only.
+  var isValid: Bool { isReliable || channel == 0 && !wantsOutcome }
 }
 
 /// What all connections of a box share.

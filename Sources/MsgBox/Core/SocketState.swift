@@ -61,6 +61,8 @@ final class StreamState {
   }
 
   var phase = Phase.open
+  /// Nothing is read, because the program takes no more.
+  var isPaused = false
   var out = StreamQueue()
   var deframer: StreamDeframer
   /// The frames that are queued.

@@ -35,6 +35,7 @@ package enum Status: Int32, Error, CaseIterable, Sendable {
   case receiveMark = -31
   case expired = -32
   case superseded = -33
+  case noPeer = -34
   case endLocal = 1
   case endPeer = 2
   case endUnlistened = 3

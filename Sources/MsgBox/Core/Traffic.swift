@@ -21,6 +21,8 @@ final class Traffic {
   var waiting = WaitingMessages()
   /// What must arrive.
   var outbox: Outbox?
+  /// How long the handshake took there and back, if its hello was sent once.
+  var handshakeTime: Interval?
   /// The outbox was served last, so others come before it.
   var outboxHadItsTurn = false
   /// Bytes that it may still send in this round; below zero by what the last datagram was larger.
@@ -65,6 +67,13 @@ final class Traffic {
   /// Which requests came, so that each is handled once however often it comes.
   var requestWindow: RequestWindow?
   var replyCache: ReplyCache?
+
+  /// Heartbeats of ours in a row without a message either way.
+  var idleBeats: UInt32 = 0
+  /// Of a connection that is silent when idle: when it sent the first message since the peer was
+  /// last heard from, and when it last got one.
+  var firstUnanswered = Instant(nanoseconds: 0)
+  var lastMessageAt = Instant(nanoseconds: 0)
 
   var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0

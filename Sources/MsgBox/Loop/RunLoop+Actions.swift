@@ -9,9 +9,19 @@ extension RunLoop {
       openDatagram(handle, remote, bufferBytes)
     case .openStream(let handle, let remote): openStream(handle, remote)
     case .close(let id): remove(id)
+    case .pause(let id): setReading(id, false)
+    case .resume(let id): setReading(id, true)
     case .shutdownWrite(let id): shutdownWrite(id)
     case .reset(let id): reset(id)
     }
+  }
+
+  /// Whether a stream is read, or left to fill up because the program takes no more.
+  private func setReading(_ id: SocketID, _ reads: Bool) {
+    guard let socket = sockets[id], !socket.hasReadEnd, !socket.hasFailed else { return }
+    let interest =
+      reads ? socket.interest.union(.readable) : socket.interest.subtracting(.readable)
+    watch(socket, for: interest)
   }
 
   private func resolve(_ handle: Handle, _ name: [UInt8], _ port: UInt16) {

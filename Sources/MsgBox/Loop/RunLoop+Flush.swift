@@ -1,9 +1,20 @@
 extension RunLoop {
-  /// Sends what the core has queued, as far as the system takes it. Legal inside `deliver`.
+  /// Sends what the core has queued, as far as the system takes it and a turn may send. Legal inside
+  /// `deliver`.
   package func flush() {
+    endpoint.beginTurn()
+    sendQueued()
+  }
+
+  /// Sends within what is left of this turn's share.
+  func sendQueued() {
     guard !sendsNothing else { return }
+    let ends = now + Self.budget
     flushDatagrams()
-    while let id = endpoint.pollStream() { writeStream(id) }
+    while let id = endpoint.pollStream(at: now) {
+      writeStream(id)
+      if now >= ends { return }
+    }
   }
 
   private func flushDatagrams() {

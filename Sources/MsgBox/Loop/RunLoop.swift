@@ -90,13 +90,14 @@ package final class RunLoop {
     isTurning = true
     delivered = 0
     turnEnds = now + Self.budget
+    endpoint.beginTurn()
     resumeListeners()
     settle(deliver)
-    flush()
+    sendQueued()
     let failure = receive(wait: waitMilliseconds(timeout), deliver)
     runTimers()
     settle(deliver)
-    flush()
+    sendQueued()
     noteDrops()
     isTurning = false
     if isEnding { finishShutDown() }

@@ -11,6 +11,7 @@ extension Node {
     case .openStream(let handle, let remote): openStream(handle, remote)
     case .close(let id): removeSocket(id)?.stream?.close()
     case .shutdownWrite(let id): socket(id)?.stream?.shutDownWrite()
+    case .pause, .resume: break
     case .reset(let id): removeSocket(id)?.stream?.reset()
     }
   }

@@ -226,6 +226,7 @@ final class Node {
 
   private func drainTransmits() -> Bool {
     var any = false
+    endpoint.beginTurn()
     while let transmit = nextTransmit() {
       any = true
       guard let socket = socket(transmit.socket) else {
@@ -257,7 +258,7 @@ final class Node {
 
   private func drainStreams() -> Bool {
     var any = false
-    while let id = endpoint.pollStream() {
+    while let id = endpoint.pollStream(at: now) {
       any = true
       guard let side = socket(id)?.stream else {
         simulation.violation("\(name): bytes for a stream that is closed")

@@ -1,0 +1,226 @@
+/// A datagram that wants an acknowledgement, while its packets are handled.
+struct ArrivingDatagram {
+  var number: UInt32
+  /// Something in it found no room: it is not acknowledged, so that it comes again.
+  var isRefused = false
+}
+
+/// What comes over UDP in more than one packet or wants an acknowledgement (notes.md 6).
+extension Endpoint {
+  // MARK: Numbered datagrams
+
+  /// The number at the front of a datagram. False if the rest of it is a copy, or the number cannot
+  /// be read.
+  mutating func beginTracked(_ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int) -> Bool {
+    guard let number = datagram.bigEndian(UInt32.self, at: packet.payload.lowerBound),
+      packet.payload.count >= WireFormat.datagramNumberSize, packet.session != nil
+    else {
+      drop(.short, slot)
+      return false
+    }
+    guard traffic(slot).received?.contains(number) != true else {
+      drop(.duplicate, slot)
+      return false
+    }
+    arriving = ArrivingDatagram(number: number)
+    return true
+  }
+
+  /// Every packet of a numbered datagram was handled: it is acknowledged with the turn, unless
+  /// something in it was refused.
+  mutating func finishTracked(_ slot: Int, at now: Instant) {
+    guard let datagram = arriving else { return }
+    arriving = nil
+    guard !datagram.isRefused, connections[slot].hasSession else { return }
+    let traffic = traffic(slot)
+    if traffic.received == nil { traffic.received = ReceivedNumbers() }
+    if traffic.received?.insert(datagram.number, at: now) == true { makeReady(slot) }
+  }
+
+  /// What is at hand is not taken: its datagram comes again.
+  mutating func refuse(_ reason: DropReason, _ slot: Int) {
+    drop(reason, slot)
+    arriving?.isRefused = true
+  }
+
+  // MARK: Acknowledgements of ours
+
+  /// Puts the ack that is owed into a datagram, as far as it has room.
+  mutating func append(
+    owedAckOf traffic: Traffic, to builder: inout DatagramBuilder, _ session: UInt64?,
+    at now: Instant
+  ) {
+    guard traffic.received?.owesAck == true, builder.room >= AckBody.leastSize,
+      let ack = traffic.received?.takeAck(at: now, into: &ackRanges)
+    else { return }
+    let units = ack.delay.nanoseconds / WireFormat.ackDelayUnit
+    let body = AckBody(
+      largest: ack.largest, delay: UInt16(clamping: units), ranges: ackRanges)
+    if let fitting = body.truncated(toFit: builder.room) {
+      _ = builder.append(ack: fitting, session: session)
+    }
+  }
+
+  /// Puts the ack that is owed behind what the open datagram has.
+  mutating func appendOwedAck(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    guard traffic.received?.owesAck == true, var builder = traffic.builder.take() else { return }
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    traffic.builder = builder
+  }
+
+  /// Begins a datagram with nothing but the ack that is owed, if one is.
+  mutating func beginAckAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    guard traffic.received?.owesAck == true else { return }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    traffic.builder = builder
+  }
+
+  // MARK: Reliable messages
+
+  /// A packet of a reliable message.
+  mutating func receiveReliable(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard let place = packet.place, arriving != nil else {
+      drop(.malformed, slot)
+      return
+    }
+    let traffic = traffic(slot)
+    if traffic.inbox == nil { traffic.inbox = ChannelInbox() }
+    switch traffic.inbox?.check(place) ?? .refused {
+    case .duplicate: return drop(.duplicate, slot)
+    case .refused: return refuse(.memory, slot)
+    case .fresh: break
+    }
+    guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
+    if packet.header.numPackets > 1 {
+      guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else { return }
+      arrived(place, .owned(bytes), bytes.count, datagram, slot, traffic)
+    } else {
+      let count = packet.payload.count
+      arrived(
+        place, .input(offset: packet.payload.lowerBound, count: count), count, datagram, slot,
+        traffic)
+    }
+  }
+
+  /// A reliable message is complete: it is delivered, or kept until those before it are there.
+  private mutating func arrived(
+    _ place: ChannelPlace, _ payload: Payload, _ count: Int, _ datagram: Span<UInt8>, _ slot: Int,
+    _ traffic: Traffic
+  ) {
+    if traffic.inbox?.arrived(place) == true {
+      tell(.message, slot, count == 0 ? .none : payload, count)
+      while let next = traffic.inbox?.next(place.channel) {
+        tell(.message, slot, next.isEmpty ? .none : .owned(next), next.count)
+      }
+    } else {
+      keep(place, payload, datagram, slot, traffic)
+    }
+    hold(traffic)
+  }
+
+  private mutating func keep(
+    _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
+    _ traffic: Traffic
+  ) {
+    switch payload {
+    case .none:
+      traffic.inbox?.keep(place, [])
+    case .owned(let bytes):
+      traffic.inbox?.keep(place, bytes)
+    case .input(let offset, let count):
+      guard count + ChannelInbox.overhead <= allowance(slot, traffic) else {
+        return refuse(.memory, slot)
+      }
+      let bytes = datagram.extracting(offset..<offset + count)
+      traffic.inbox?.keep(place, [UInt8](copying: bytes))
+    }
+  }
+
+  // MARK: Fragments
+
+  /// A packet of a one-way message, request or reply of several packets.
+  mutating func receiveFragment(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard let messageID = packet.messageID else { return drop(.malformed, slot) }
+    let traffic = traffic(slot)
+    switch packet.kind {
+    case .request:
+      guard packet.header.replyID != 0 else { return drop(.malformed, slot) }
+      guard traffic.requestWindow?.contains(messageID) != true else {
+        return drop(.duplicate, slot)
+      }
+    case .reply:
+      guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
+        return drop(.staleReply, slot)
+      }
+      gets[get].replyAt = now
+    default:
+      break
+    }
+    guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
+    guard let bytes = assemble(packet.kind, packet, datagram, slot, traffic, at: now) else { return }
+    hold(traffic)
+    receiveMessage(
+      packet.kind, packet.header, messageID: messageID,
+      payload: bytes.isEmpty ? .none : .owned(bytes), count: bytes.count, slot, isTracked: true,
+      at: now)
+  }
+
+  /// Adds a fragment to its message; the bytes of the message if that is complete.
+  private mutating func assemble(
+    _ kind: PacketKind, _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int,
+    _ traffic: Traffic, at now: Instant
+  ) -> [UInt8]? {
+    guard let messageID = packet.messageID else { return nil }
+    if traffic.reassembly == nil { traffic.reassembly = Reassembly() }
+    let result = traffic.reassembly?.add(
+      FragmentKey(kind: kind, messageID: messageID), replyID: packet.header.replyID,
+      numPackets: packet.header.numPackets, packetID: packet.header.packetID,
+      payload: datagram.extracting(packet.payload), largest: ownLargest(slot),
+      allowance: allowance(slot, traffic), at: now)
+    drop(.incomplete, slot, count: UInt64(traffic.reassembly?.takeFreed() ?? 0))
+    hold(traffic)
+    armReassembly(slot, traffic)
+    switch result {
+    case .complete(let bytes): return bytes
+    case .incomplete, nil: break
+    case .duplicate: drop(.duplicate, slot)
+    case .drop(let reason): drop(reason, slot)
+    case .refused: refuse(.memory, slot)
+    }
+    return nil
+  }
+
+  /// By how much what a connection holds may grow.
+  private func allowance(_ slot: Int, _ traffic: Traffic) -> Int {
+    let own = ownLargest(slot) + Outbox.heldLimit - traffic.heldBytes
+    return max(min(own, Int(clamping: limits.receiveBytes) - heldBytes), 0)
+  }
+
+  /// Takes over what a connection holds now, for the sum of the box.
+  mutating func hold(_ traffic: Traffic) {
+    hold(traffic, (traffic.reassembly?.heldBytes ?? 0) + (traffic.inbox?.heldBytes ?? 0))
+  }
+
+  mutating func hold(_ traffic: Traffic, _ bytes: Int) {
+    heldBytes += bytes - traffic.heldBytes
+    traffic.heldBytes = bytes
+  }
+
+  private mutating func armReassembly(_ slot: Int, _ traffic: Traffic) {
+    guard traffic.reassemblyTimer == .none, let due = traffic.reassembly?.nextExpiry else { return }
+    traffic.reassemblyTimer = timers.schedule(.reassembly, slot, at: due)
+  }
+
+  mutating func reassemblyTimer(_ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic else { return }
+    traffic.reassemblyTimer = .none
+    drop(.incomplete, slot, count: UInt64(traffic.reassembly?.expire(at: now) ?? 0))
+    hold(traffic)
+    armReassembly(slot, traffic)
+  }
+}
