@@ -34,3 +34,13 @@ extension Endpoint {
   /// Drops of one connection by reason; 0 for a bad handle.
   package func dropped(_ reason: DropReason, of handle: Handle) -> UInt64 { 0 }
 }
+
+extension Endpoint {
+  /// The socket that a connection has now; nil for a bad handle, a listener, and while it has none.
+  package func socket(of handle: Handle) -> SocketID? {
+    guard let slot = slot(handle), connections[slot].role != .listener,
+      connections[slot].socket != ConnectionRecord.noSocket
+    else { return nil }
+    return connections[slot].socket
+  }
+}
