@@ -15,8 +15,9 @@ static void expect_conn(msg_Conn conn, int32_t code) {
   char text[64];
   msg_ConnStatistics statistics = {.size = sizeof statistics};
   CHECK_CODE(msg_send(conn, msg_text("x")), code);
+  CHECK_CODE(msg_send_with(conn, msg_text("x"), NULL), code);
   CHECK_CODE(msg_get(conn, msg_text("x"), NULL), code);
-  CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10), code);
+  CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10, NULL), code);
   CHECK_CODE(msg_disconnect(conn), code);
   CHECK_CODE(msg_unlisten(conn), code);
   CHECK_CODE(msg_set_context(conn, NULL), code);
@@ -158,7 +159,7 @@ static void names(void) {
   CHECK(strcmp(msg_event_name(msg_reply_missing), "reply_missing") == 0);
   CHECK(strcmp(msg_event_name(0), "unknown") == 0 && strcmp(msg_event_name(UINT32_MAX), "unknown") == 0);
   CHECK(strcmp(msg_drop_name(MSG_DROP_WRONG_PATH), "WRONG_PATH") == 0);
-  CHECK(msg_drop_name(UINT32_MAX) == NULL && msg_drop_text(24) == NULL);
+  CHECK(msg_drop_name(UINT32_MAX) == NULL && msg_drop_text(30) == NULL);
   for (int32_t code = -40; code < 40; code++) CHECK(msg_status_text(code)[0] != 0);
 }
 

@@ -35,8 +35,10 @@ extension EventOf where Payload: ~Escapable {
     case .connectionSetupError: self = .connectionSetupError(connection, error, next: next)
     case .connectionReady: self = .connectionReady(connection, Listener(event.listener))
     case .replyMissing: self = .replyMissing(connection, error, context: event.getContext)
-    case .connectionClosed: self = .connectionClosed(connection, error)
-    case .connectionLost: self = .connectionLost(connection, error, next: next)
+    case .connectionClosed:
+      self = .connectionClosed(connection, error, undelivered: event.undelivered)
+    case .connectionLost:
+      self = .connectionLost(connection, error, next: next, undelivered: event.undelivered)
     case .writable: self = .writable(connection)
     case .delivered: self = .delivered(connection, context: event.getContext)
     case .undelivered: self = .undelivered(connection, error, context: event.getContext)

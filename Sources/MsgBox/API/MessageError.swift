@@ -95,6 +95,14 @@ extension MessageError {
     public static var noMemory: Code { Code(.noMemory) }
     /// The address is not one of this machine's.
     public static var noAddress: Code { Code(.noAddress) }
+    /// The peer or the transport cannot do it.
+    public static var notSupported: Code { Code(.notSupported) }
+    /// Messages came faster than the program took them, and were dropped.
+    public static var receiveMark: Code { Code(.receiveMark) }
+    /// Not on the wire before its deadline.
+    public static var expired: Code { Code(.expired) }
+    /// A newer message with the same key took its place.
+    public static var superseded: Code { Code(.superseded) }
     /// Closed by this program; no failure.
     public static var closedLocally: Code { Code(.endLocal) }
     /// Closed by the peer; no failure.

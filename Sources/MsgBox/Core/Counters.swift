@@ -34,6 +34,11 @@ package struct Census: Equatable, Sendable {
   package var tombstones = 0
   package var getsWaiting = 0
   package var requestsOpen = 0
+  /// Messages accepted and not given to the system or, if reliable, not acknowledged.
+  package var queuedMessages = 0
+  package var queuedBytes = 0
+  /// Bytes of incomplete messages, and of such that wait for others before them.
+  package var incompleteBytes = 0
 }
 
 /// What a connection counts, and what it holds at a moment.

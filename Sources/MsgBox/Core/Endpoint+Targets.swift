@@ -98,3 +98,13 @@ extension Endpoint {
     return traffic.drops[Int(reason.rawValue)]
   }
 }
+
+extension Endpoint {
+  /// The socket that a connection has now; nil for a bad handle, a listener, and while it has none.
+  package func socket(of handle: Handle) -> SocketID? {
+    guard let slot = slot(handle), connections[slot].role != .listener,
+      connections[slot].socket != ConnectionRecord.noSocket
+    else { return nil }
+    return connections[slot].socket
+  }
+}

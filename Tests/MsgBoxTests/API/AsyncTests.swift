@@ -136,28 +136,6 @@ struct AsyncTests {
     await server.close()
   }
 
-  @Test("Messages that nobody takes are bounded and counted; other events are not")
-  func backlog() async throws {
-    let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
-    let address = try await listen(server, "tcp")
-    let connection = try await client.connect(to: address)
-    let message = [UInt8](repeating: 1, count: 1 << 20)
-    for _ in 0..<20 { try await connection.send(message) }
-    try await connection.disconnect()
-    // The end is an event that is never dropped, so the backlog is complete when it comes.
-    for await event in client.events { if case .connectionClosed = event { break } }
-    var messages = 0
-    while server.droppedEvents < 4 { await Task.yield() }
-    for await event in server.events {
-      if case .message = event { messages += 1 }
-      if case .connectionClosed = event { break }
-    }
-    #expect(messages == 16)
-    #expect(server.droppedEvents == 4)
-    await client.close()
-    await server.close()
-  }
-
   @Test("With a wait for reconnecting, connecting goes on until somebody is there")
   func reconnecting() async throws {
     let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
