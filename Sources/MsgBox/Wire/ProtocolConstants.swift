@@ -28,7 +28,7 @@ package enum WireFormat {
   /// How far above the lowest place of its channel that is not acknowledged a message's place may
   /// be. Bounds what a receiver must remember of a channel.
   package static let channelWindow: UInt32 = 16_384
-  /// The ranges of one ack: 1036 bytes with header and session id.
+  /// The ranges of one ack: 1044 bytes with header and session id.
   package static let maxAckRanges = 256
   /// The unit of an ack's delay, in nanoseconds.
   package static let ackDelayUnit: UInt64 = 16_000
