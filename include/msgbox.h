@@ -139,6 +139,7 @@ static inline msg_Data msg_text(const char *text) {
   X(ERR_RECEIVE_MARK, -31, "messages came faster than the program took them, and were dropped")      \
   X(ERR_EXPIRED, -32, "not on the wire before its deadline")                                         \
   X(ERR_SUPERSEDED, -33, "a newer message with the same key took its place")                         \
+  X(ERR_NO_PEER, -34, "no connection of the listener is there to take it")                           \
   X(END_LOCAL, 1, "closed by this program")                                                          \
   X(END_PEER, 2, "closed by the peer")                                                               \
   X(END_UNLISTENED, 3, "closed because its listener ended")

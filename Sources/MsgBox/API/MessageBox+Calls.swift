@@ -105,7 +105,7 @@ extension MessageBox {
   ///
   /// - Throws: `badHandle` if the outcome is decided already; `ended`.
   public func cancel(_ get: PendingGet) throws(MessageError) {
-    try check(loop.endpoint.cancel(get: get.handle))
+    try check(loop.endpoint.cancel(get: get.handle, at: loop.now))
   }
 
   /// Answers a request, once: in its handler or later, in any order.

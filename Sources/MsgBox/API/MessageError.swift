@@ -103,6 +103,8 @@ extension MessageError {
     public static var expired: Code { Code(.expired) }
     /// A newer message with the same key took its place.
     public static var superseded: Code { Code(.superseded) }
+    /// No connection of the listener is there to take it.
+    public static var noPeer: Code { Code(.noPeer) }
     /// Closed by this program; no failure.
     public static var closedLocally: Code { Code(.endLocal) }
     /// Closed by the peer; no failure.
