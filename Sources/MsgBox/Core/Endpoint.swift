@@ -94,7 +94,8 @@ package struct Endpoint: ~Copyable {
     Census(
       connections: connections.count - listenerCount, listeners: listenerCount,
       pendingHellos: pendingHellos.count, tombstones: tombstones.count, getsWaiting: gets.count,
-      requestsOpen: requests.count)
+      requestsOpen: requests.count, queuedMessages: queuedMessages, queuedBytes: queuedBytes,
+      incompleteBytes: heldBytes)
   }
 
   /// The sizes of the notes' three structures. Always out_beats = conn_status + pending_closes.

@@ -253,7 +253,8 @@ final class Node {
 
   /// The bytes of the next datagram of the endpoint, for tests that drive it themselves.
   func takeDatagram() -> [UInt8]? {
-    nextTransmit().map { Array(transmitBuffer[..<$0.count]) }
+    endpoint.beginTurn()
+    return nextTransmit().map { Array(transmitBuffer[..<$0.count]) }
   }
 
   private func drainStreams() -> Bool {

@@ -85,7 +85,8 @@ extension Census {
   /// Whether nothing at all is held.
   var isEmpty: Bool {
     connections == 0 && listeners == 0 && pendingHellos == 0 && tombstones == 0
-      && getsWaiting == 0 && requestsOpen == 0
+      && getsWaiting == 0 && requestsOpen == 0 && queuedMessages == 0 && queuedBytes == 0
+      && incompleteBytes == 0
   }
 }
 
