@@ -172,7 +172,8 @@ extension Endpoint {
   /// Whether connection and box are below their marks; if not, `writable` is owed.
   private mutating func takesMore(_ slot: Int, _ traffic: Traffic) -> Bool {
     if traffic.queuedMessages < traffic.markMessages, traffic.queuedBytes < traffic.markBytes,
-      queuedMessages < Int(limits.sendMarkMessages), queuedBytes < Int(clamping: limits.sendMarkBytes)
+      queuedMessages < Int(limits.sendMarkMessages),
+      queuedBytes < Int(clamping: limits.sendMarkBytes)
     {
       return true
     }

@@ -272,8 +272,7 @@ extension Endpoint {
       }
       stream.frames.append(QueuedFrame(end: stream.out.end))
     }
-    while stream.out.count < StreamQueue.keptCapacity, let message = traffic.waiting.removeFirst()
-    {
+    while stream.out.count < StreamQueue.keptCapacity, let message = traffic.waiting.removeFirst() {
       if now > message.deadline {
         expire(message, slot, traffic)
         tellWritable(slot)

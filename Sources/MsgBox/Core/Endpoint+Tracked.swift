@@ -95,7 +95,9 @@ extension Endpoint {
     }
     guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
     if packet.header.numPackets > 1 {
-      guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else { return }
+      guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
+        return
+      }
       arrived(place, .owned(bytes), bytes.count, datagram, slot, traffic)
     } else {
       let count = packet.payload.count
@@ -162,7 +164,9 @@ extension Endpoint {
       break
     }
     guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
-    guard let bytes = assemble(packet.kind, packet, datagram, slot, traffic, at: now) else { return }
+    guard let bytes = assemble(packet.kind, packet, datagram, slot, traffic, at: now) else {
+      return
+    }
     hold(traffic)
     receiveMessage(
       packet.kind, packet.header, messageID: messageID,

@@ -27,7 +27,9 @@ struct WaitingMessages {
   /// Appends a message, or puts it in the place of the one with the same key, which is returned.
   mutating func add(_ message: WaitingMessage) -> WaitingMessage? {
     if message.options.key != 0 {
-      if let number = byKey[message.options.key], let old = queue[Int(number - taken)], !old.hasBegun {
+      if let number = byKey[message.options.key], let old = queue[Int(number - taken)],
+        !old.hasBegun
+      {
         queue[Int(number - taken)] = message
         return old
       }
@@ -39,7 +41,9 @@ struct WaitingMessages {
 
   mutating func removeFirst() -> WaitingMessage? {
     guard let message = queue.popFirst() else { return nil }
-    if message.options.key != 0, byKey[message.options.key] == taken { byKey[message.options.key] = nil }
+    if message.options.key != 0, byKey[message.options.key] == taken {
+      byKey[message.options.key] = nil
+    }
     taken += 1
     return message
   }

@@ -44,7 +44,9 @@ final class Fuzz {
       if raw.server.endpoint.counters.datagramsReceived != received + 1 {
         return fail("a datagram is not counted", index, datagram)
       }
-      if marks() == before && outputs == 0 { return fail("a datagram left no mark", index, datagram) }
+      if marks() == before && outputs == 0 {
+        return fail("a datagram left no mark", index, datagram)
+      }
     }
   }
 
