@@ -72,6 +72,9 @@ package struct LossRecovery {
   /// Datagrams that are neither acknowledged nor lost.
   package var outstanding: Int { datagrams.outstanding }
 
+  /// Datagrams that are remembered: those outstanding and some that are settled.
+  package var remembered: Int { datagrams.count }
+
   /// Bytes of the outstanding datagrams.
   package var bytesInFlight: Int { datagrams.bytesInFlight }
 
