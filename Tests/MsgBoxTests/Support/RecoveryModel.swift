@@ -166,11 +166,12 @@ struct RecoveryModel {
     ranges.contains { number &- $0.first <= $0.last &- $0.first }
   }
 
-  /// Losses are the oldest in flight; those not probed give their frames.
+  /// Losses are the oldest in flight; those not probed give their frames. The largest number of an
+  /// acknowledgement can be lost if no range of it has that number.
   private mutating func takeLosses() -> String? {
     while lostCount < recovery.lostCount {
       lostCount += 1
-      guard let index = inFlight.first, index < largest else { return "lost without reason" }
+      guard let index = inFlight.first, index <= largest else { return "lost without reason" }
       inFlight.removeFirst()
       let isProbed = sent[index].fate == .probed
       sent[index].fate = .lost
