@@ -168,7 +168,7 @@ struct Guarantees {
     switch event.kind {
     case .listening, .connectionSetup: opened(event)
     case .connectionReady: cloned(event)
-    case .message, .request, .writable, .delivered, .undelivered: inside(event)
+    case .message, .request, .writable: inside(event)
     case .reply, .replyMissing: replied(event)
     case .listeningError, .connectionSetupError: failedToOpen(event)
     case .connectionClosed, .connectionLost, .listeningEnded: ended(event)
