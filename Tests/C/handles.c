@@ -21,6 +21,8 @@ static void expect_conn(msg_Conn conn, int32_t code) {
   CHECK_CODE(msg_disconnect(conn), code);
   CHECK_CODE(msg_unlisten(conn), code);
   CHECK_CODE(msg_set_context(conn, NULL), code);
+  CHECK_CODE(msg_untaken(conn, 1, 1), code);
+  CHECK(msg_conn_drops(conn, MSG_DROP_SHORT) == 0);
   CHECK(msg_context(conn) == NULL);
   CHECK_CODE(msg_address(conn, text, sizeof text), code);
   CHECK_CODE(msg_local_port(conn), code);
@@ -35,6 +37,7 @@ static void expect_box(msg_Box box, int32_t code) {
   CHECK_CODE(msg_box_descriptor(box), code);
   CHECK_CODE(msg_box_deadline_ms(box), code);
   CHECK_CODE(msg_box_flush(box), code);
+  CHECK_CODE(msg_box_set_options(box, NULL), code);
   CHECK(msg_waker_create(box) == NULL);
   CHECK_CODE(msg_box_statistics(box, &statistics), code);
   CHECK(msg_box_drops(box, MSG_DROP_SHORT) == 0);
@@ -84,6 +87,9 @@ static void nothing(void) {
   CHECK_CODE(msg_answer((msg_Request){conn.id}, msg_data(NULL, 1)), MSG_ERR_INVALID_ARGUMENT);
   CHECK_CODE(msg_send(conn, msg_data("x", SIZE_MAX)), MSG_ERR_INVALID_ARGUMENT);
   CHECK_CODE(msg_conn_statistics(conn, NULL), MSG_ERR_INVALID_ARGUMENT);
+  CHECK_CODE(msg_untaken(conn, INT32_MIN, INT64_MIN), MSG_OK);
+  CHECK_CODE(msg_untaken(conn, 1, INT64_MAX), MSG_OK);
+  CHECK_CODE(msg_untaken(conn, -1, -INT64_MAX), MSG_OK);
   CHECK_CODE(msg_disconnect(conn), MSG_OK);
   WAIT_FOR(has_ended(conn), 2000);
   CHECK_CODE(msg_unlisten(listener), MSG_OK);
