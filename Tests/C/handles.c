@@ -18,6 +18,17 @@ static void expect_conn(msg_Conn conn, int32_t code) {
   CHECK_CODE(msg_send_with(conn, msg_text("x"), NULL), code);
   CHECK_CODE(msg_get(conn, msg_text("x"), NULL), code);
   CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10, NULL), code);
+  msg_Get get = {1};
+  CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10, &get), code);
+  CHECK(get.id == 0);
+  CHECK_CODE(msg_cancel((msg_Get){conn.id}), code);
+  msg_Conn other = {1};
+  size_t count = 1;
+  CHECK_CODE(msg_send_any(conn, msg_text("x"), NULL, &other), code);
+  CHECK(other.id == 0);
+  CHECK_CODE(msg_broadcast(conn, msg_text("x"), NULL, &other, &count), code);
+  CHECK(count == 0);
+  CHECK_CODE(msg_abort(conn), code);
   CHECK_CODE(msg_disconnect(conn), code);
   CHECK_CODE(msg_unlisten(conn), code);
   CHECK_CODE(msg_set_context(conn, NULL), code);
