@@ -146,6 +146,7 @@ extension Endpoint {
     implicitPeers = ImplicitPeers()
     bySendSession = [:]
     for slot in gets.slots { gets.remove(slot) }
+    getBytes = []
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     ready = FIFO()

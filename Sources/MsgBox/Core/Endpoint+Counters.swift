@@ -21,7 +21,7 @@ extension ConnectionCounters {
     bytesSent = traffic.bytesSent
     queuedMessages = traffic.queuedMessages
     queuedBytes = traffic.queuedBytes
-    getsWaiting = traffic.getsByReplyID.count
+    getsWaiting = traffic.waitingGets.count
     resent = traffic.resent
     for index in traffic.drops.indices { drops &+= traffic.drops[index] }
     addRoundTrip(traffic)

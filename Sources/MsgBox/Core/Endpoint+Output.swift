@@ -204,6 +204,7 @@ extension Endpoint {
       seal(slot, traffic, at: now)
     }
     guard let datagram = traffic.sealed.popFirst() else { return nil }
+    traffic.datagramsTaken &+= 1
     release(traffic, messages: datagram.messages, bytes: datagram.messageBytes)
     if datagram.messages > 0 { tellWritable(slot) }
     return datagram.bytes

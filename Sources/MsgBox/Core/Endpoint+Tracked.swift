@@ -159,7 +159,7 @@ extension Endpoint {
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
         return drop(.staleReply, slot)
       }
-      gets[get].replyAt = now
+      gets[get].hasPartOfReply = true
     default:
       break
     }

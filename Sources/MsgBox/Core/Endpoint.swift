@@ -67,8 +67,10 @@ package struct Endpoint: ~Copyable {
   var arriving: ArrivingDatagram?
   /// The ranges of the ack at hand, for reuse.
   var ackRanges: [(first: UInt32, last: UInt32)] = []
-  /// The payload of each get over UDP that may be sent again, by its slot; for reuse by the next.
+  /// The payload of each get over UDP that may be sent again, by its slot; and emptied buffers, for
+  /// reuse.
   var getBytes: [[UInt8]] = []
+  var spareGetBytes: [[UInt8]] = []
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   /// Emptied datagram buffers, for reuse.

@@ -17,6 +17,8 @@ final class Traffic {
   var builderBytes = 0
   /// Full datagrams.
   var sealed = FIFO<SealedDatagram>()
+  /// How many of them were taken to be sent: the number of the first, wrapping.
+  var datagramsTaken: UInt32 = 0
   /// Messages that are not packed before their turn.
   var waiting = WaitingMessages()
   /// What must arrive.
@@ -54,7 +56,7 @@ final class Traffic {
   var lastReplyID: UInt16 = 0
   var nextMessageID: UInt32 = 0
   /// Waiting gets by reply id, and in the order of asking.
-  var getsByReplyID: [UInt16: UInt32] = [:]
+  var replyIDs = ReplyIDs()
   var waitingGets = SlotList()
   /// How long a request waits before it is sent again.
   var replyTimer = ReplyTimer()
@@ -86,6 +88,9 @@ final class Traffic {
     markMessages = Int(options.sendMarkMessages)
     markBytes = Int(options.sendMarkBytes)
   }
+
+  /// The number that the datagram which is being filled will have among those taken.
+  var openDatagram: UInt32 { datagramsTaken &+ UInt32(truncatingIfNeeded: sealed.count) }
 
   /// Whether everything that was accepted is with the system or, if reliable, acknowledged.
   var isFlushed: Bool {
