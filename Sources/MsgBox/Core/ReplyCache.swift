@@ -148,9 +148,13 @@ package struct ReplyCache {
   }
 
   private mutating func copy(_ bytes: Span<UInt8>, to start: Int) {
-    // One block copy within bounds that are checked; the pointer does not leave the closure.
-    unsafe bytes.withUnsafeBufferPointer {
-      unsafe ring.replaceSubrange(start..<start + bytes.count, with: $0)
+    guard !bytes.isEmpty, start + bytes.count <= ring.count else { return }
+    // One block copy; the bounds are checked above, and no pointer leaves its closure.
+    unsafe ring.withUnsafeMutableBytes { target in
+      unsafe bytes.withUnsafeBytes { source in
+        let room = unsafe target[start..<start + source.count]
+        unsafe UnsafeMutableRawBufferPointer(rebasing: room).copyMemory(from: source)
+      }
     }
   }
 
