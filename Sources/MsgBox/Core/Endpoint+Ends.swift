@@ -59,6 +59,7 @@ extension Endpoint {
       unlink(slot)
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)
+      sweepRotation(Int(connection.beats))
       if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
       if connection.flags.contains(.implicit) {
         let key = ImplicitPeers.Key(socket: connection.socket, remote: connection.remote)
@@ -109,7 +110,6 @@ extension Endpoint {
     traffic.builderMessages = 0
     traffic.builderBytes = 0
     traffic.sealed = FIFO()
-    traffic.outbox = nil
     return undelivered
   }
 
@@ -125,6 +125,7 @@ extension Endpoint {
     connections[slot].phase = .closing
     failAllGets(slot, .connectionEnded)
     removeAllRequests(slot)
+    resumeStream(connections[slot].socket)
     guard !isFlushed(slot, traffic) else { return finishClosing(slot, at: now) }
     timers.cancel(&connections[slot].timer)
     connections[slot].timer = timers.schedule(
@@ -136,8 +137,8 @@ extension Endpoint {
     connections[slot].transport == .udp ? traffic.isFlushed : traffic.queuedMessages == 0
   }
 
-  /// Everything that was accepted is delivered, or will not be: the close is sent, and the
-  /// connection has ended.
+  /// Everything that was accepted is delivered, or what is left is given up: the close is sent, and
+  /// the connection has ended.
   mutating func finishClosing(_ slot: Int, at now: Instant) {
     let traffic = traffic(slot)
     switch connections[slot].transport {
@@ -149,6 +150,7 @@ extension Endpoint {
     case .tcp:
       let socket = connections[slot].socket
       stream(socket)?.dropUnbegun()
+      writeOwedAck(socket, traffic)
       appendToStream(socket, .close(traffic.closeReason), session: nil)
       beginClosing(socket, at: now)
     }

@@ -199,7 +199,11 @@ extension Endpoint {
     if traffic.sealed.isEmpty {
       if traffic.builder == nil { beginAckAlone(slot, traffic, at: now) }
       if isLastDatagram(slot, traffic) {
-        traffic.closeIsPacked = traffic.builder?.appendControl(.close(traffic.closeReason)) == true
+        // Behind the close nothing is read.
+        appendOwedAck(slot, traffic, at: now)
+        traffic.closeIsPacked =
+          traffic.received?.owesAck != true
+          && traffic.builder?.appendControl(.close(traffic.closeReason)) == true
       }
       seal(slot, traffic, at: now)
     }
@@ -255,6 +259,10 @@ extension Endpoint {
         packWaiting(slot, traffic, at: now)
         disown(slot, traffic)
       }
+      while let bytes = nextTracked(slot, traffic, at: now) {
+        traffic.sealed.append(SealedDatagram(bytes: bytes, messages: 0, messageBytes: 0))
+      }
+      appendOwedAck(slot, traffic, at: now)
       closeIsPacked = traffic.builder?.appendControl(.close(.normal)) == true
       seal(slot, traffic, at: now)
       disown(slot, traffic)
