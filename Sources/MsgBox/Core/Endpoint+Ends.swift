@@ -119,7 +119,10 @@ extension Endpoint {
   mutating func close(
     _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
   ) {
-    let traffic = traffic(slot)
+    // One that never carried a message needs no memory for its end either.
+    guard let traffic = connections[slot].traffic else {
+      return sayClose(slot, reason, status, at: now)
+    }
     traffic.closeReason = reason
     traffic.closeStatus = status
     connections[slot].phase = .closing
@@ -140,21 +143,32 @@ extension Endpoint {
   /// Everything that was accepted is delivered, or what is left is given up: the close is sent, and
   /// the connection has ended.
   mutating func finishClosing(_ slot: Int, at now: Instant) {
-    let traffic = traffic(slot)
+    guard let traffic = connections[slot].traffic else { return }
+    sayClose(slot, traffic.closeReason, traffic.closeStatus, at: now)
+  }
+
+  /// Ends an open connection from our side at once: what is queued is given up.
+  mutating func cutOff(_ slot: Int, at now: Instant) {
+    failAllGets(slot, .connectionEnded)
+    sayClose(slot, .normal, .endLocal, at: now)
+  }
+
+  private mutating func sayClose(
+    _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
+  ) {
+    let traffic = connections[slot].traffic
     switch connections[slot].transport {
     case .udp:
-      if !traffic.closeIsPacked {
-        sendControl(.close(traffic.closeReason), session: connections[slot].sendSession, slot)
-      }
-      bury(slot, traffic.closeReason, repeats: Tombstones.repeats, at: now)
+      if traffic?.closeIsPacked != true { sendClose(slot, reason, at: now) }
+      bury(slot, reason, repeats: Tombstones.repeats, at: now)
     case .tcp:
       let socket = connections[slot].socket
       stream(socket)?.dropUnbegun()
-      writeOwedAck(socket, traffic)
-      appendToStream(socket, .close(traffic.closeReason), session: nil)
+      if let traffic { writeOwedAck(socket, traffic) }
+      appendToStream(socket, .close(reason), session: nil)
       beginClosing(socket, at: now)
     }
-    end(slot, .connectionClosed, traffic.closeStatus, at: now)
+    end(slot, .connectionClosed, status, at: now)
   }
 
   /// The peer said close: it is answered once, and the local event follows.

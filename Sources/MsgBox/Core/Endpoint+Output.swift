@@ -272,6 +272,21 @@ extension Endpoint {
     }
   }
 
+  /// Sends the close of a connection, behind the ack that is owed.
+  mutating func sendClose(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+    let connection = connections[slot]
+    guard let traffic = connection.traffic, traffic.received?.owesAck == true else {
+      return sendControl(.close(reason), session: connection.sendSession, slot)
+    }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connection.sendSession, at: now)
+    let isPacked = builder.appendControl(.close(reason))
+    traffic.sealed = FIFO()
+    traffic.sealed.append(SealedDatagram(bytes: builder.seal(), messages: 0, messageBytes: 0))
+    disown(slot, traffic)
+    if !isPacked { sendControl(.close(reason), session: connection.sendSession, slot) }
+  }
+
   private mutating func disown(_ slot: Int, _ traffic: Traffic) {
     let connection = connections[slot]
     while let datagram = traffic.sealed.popFirst() {

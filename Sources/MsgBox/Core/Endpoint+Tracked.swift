@@ -230,7 +230,9 @@ extension Endpoint {
 
   /// When a connection that nobody visits is to be looked at for what it holds; see `tidy`.
   private func upkeepDue(_ slot: Int, _ traffic: Traffic) -> Instant? {
-    guard let progress = traffic.reassembly?.oldestReliableProgress else { return nil }
+    guard let progress = traffic.reassembly?.oldestReliableProgress,
+      connections[slot].phase == .open
+    else { return nil }
     return max(progress, traffic.turnedAwayAt) + options(slot).lost
   }
 
