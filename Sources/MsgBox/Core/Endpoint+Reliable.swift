@@ -21,7 +21,7 @@ extension Endpoint {
 
   private func makeOutbox(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Outbox {
     let outbox = Outbox(now: now)
-    if let sample = traffic.handshakeTime { outbox.recovery.sampleRoundTrip(sample) }
+    if traffic.roundTrip.isSampled { outbox.recovery.sampleRoundTrip(traffic.roundTrip.smoothed) }
     traffic.outbox = outbox
     return outbox
   }

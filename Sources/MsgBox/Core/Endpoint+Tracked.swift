@@ -93,7 +93,10 @@ extension Endpoint {
     case .refused: return refuse(.memory, slot)
     case .fresh: break
     }
-    guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
+    guard takesMessages(slot) else {
+      traffic.turnedAwayAt = now
+      return refuse(.receiveMark, slot)
+    }
     if packet.header.numPackets > 1 {
       guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
         return
@@ -216,8 +219,21 @@ extension Endpoint {
   }
 
   private mutating func armReassembly(_ slot: Int, _ traffic: Traffic) {
-    guard traffic.reassemblyTimer == .none, let due = traffic.reassembly?.nextExpiry else { return }
+    guard traffic.reassemblyTimer == .none else { return }
+    var due = traffic.reassembly?.nextExpiry
+    if connections[slot].flags.contains(.onDemand), let upkeep = upkeepDue(slot, traffic) {
+      due = min(due ?? upkeep, upkeep)
+    }
+    guard let due else { return }
     traffic.reassemblyTimer = timers.schedule(.reassembly, slot, at: due)
+  }
+
+  /// When a connection that nobody visits is to be looked at for what it holds; see `tidy`.
+  private func upkeepDue(_ slot: Int, _ traffic: Traffic) -> Instant? {
+    guard let progress = traffic.reassembly?.oldestReliableProgress,
+      connections[slot].phase == .open
+    else { return nil }
+    return max(progress, traffic.turnedAwayAt) + options(slot).lost
   }
 
   mutating func reassemblyTimer(_ slot: Int, at now: Instant) {
@@ -225,6 +241,9 @@ extension Endpoint {
     traffic.reassemblyTimer = .none
     drop(.incomplete, slot, count: UInt64(traffic.reassembly?.expire(at: now) ?? 0))
     hold(traffic)
+    if connections[slot].flags.contains(.onDemand) {
+      guard tidy(slot, traffic, options(slot), at: now) else { return }
+    }
     armReassembly(slot, traffic)
   }
 }

@@ -135,6 +135,7 @@ package struct Endpoint: ~Copyable {
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
     let traffic = Traffic(options(slot))
+    if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic
     return traffic
   }

@@ -44,6 +44,9 @@ package struct ReplyCache {
   /// What ring and table occupy.
   package var heldBytes: Int { ring.count + table.count * MemoryLayout<Entry>.stride }
 
+  /// When nothing in it can be used any more, if nothing is added.
+  var staleAt: Instant { newestAt + ReplyCache.lifetime + Interval(nanoseconds: 1) }
+
   /// Whether nothing in it can be used any more, so that it may be made anew when needed.
   package func isStale(at now: Instant) -> Bool {
     ring.isEmpty || now.since(newestAt) >= ReplyCache.lifetime

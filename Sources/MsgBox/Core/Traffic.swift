@@ -23,8 +23,8 @@ final class Traffic {
   var waiting = WaitingMessages()
   /// What must arrive.
   var outbox: Outbox?
-  /// How long the handshake took there and back, if its hello was sent once.
-  var handshakeTime: Interval?
+  /// The round trip as far as it is known without an outbox.
+  var roundTrip = RoundTrip()
   /// The outbox was served last, so others come before it.
   var outboxHadItsTurn = false
   /// Bytes that it may still send in this round; below zero by what the last datagram was larger.
@@ -73,9 +73,13 @@ final class Traffic {
   /// Heartbeats of ours in a row without a message either way.
   var idleBeats: UInt32 = 0
   /// Of a connection that is silent when idle: when it sent the first message since the peer was
-  /// last heard from, and when it last got one.
+  /// last heard from, and when it got the first one since it last sent something.
   var firstUnanswered = Instant(nanoseconds: 0)
-  var lastMessageAt = Instant(nanoseconds: 0)
+  var firstUnsigned = Instant(nanoseconds: 0)
+  /// When the timer of the open connection fires.
+  var timerDue = Instant(nanoseconds: 0)
+  /// When a reliable message was last turned away because the program takes no more.
+  var turnedAwayAt = Instant(nanoseconds: 0)
 
   var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
@@ -92,9 +96,11 @@ final class Traffic {
   /// The number that the datagram which is being filled will have among those taken.
   var openDatagram: UInt32 { datagramsTaken &+ UInt32(truncatingIfNeeded: sealed.count) }
 
-  /// Whether everything that was accepted is with the system or, if reliable, acknowledged.
+  /// Whether everything that was accepted is with the system or, if reliable, acknowledged, and so
+  /// is what the peer has sent.
   var isFlushed: Bool {
     sealed.isEmpty && builder == nil && waiting.isEmpty && (outbox?.isEmpty ?? true)
+      && received?.owesAck != true
   }
 }
 
