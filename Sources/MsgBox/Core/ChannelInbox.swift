@@ -16,7 +16,8 @@ package struct ChannelInbox {
   /// much for nothing.
   package static let overhead = 64
 
-  private var unordered = PlaceWindow()
+  private let firstPlace: UInt32
+  private var unordered: PlaceWindow
   /// The next place of each ordered channel, up to the last channel used.
   private var nextPlaces: [UInt32] = []
   /// Messages that wait, by channel and place.
@@ -24,7 +25,11 @@ package struct ChannelInbox {
   /// Bytes that wait, with the overhead of each message.
   package private(set) var heldBytes = 0
 
-  package init() {}
+  /// - Parameter firstPlace: of every channel, 0 but in tests.
+  package init(firstPlace: UInt32 = 0) {
+    self.firstPlace = firstPlace
+    unordered = PlaceWindow(base: firstPlace)
+  }
 
   /// Messages that wait.
   package var heldMessages: Int { waiting.count }
@@ -80,11 +85,11 @@ package struct ChannelInbox {
   }
 
   private func nextPlace(_ channel: UInt8) -> UInt32 {
-    Int(channel) < nextPlaces.count ? nextPlaces[Int(channel)] : 0
+    Int(channel) < nextPlaces.count ? nextPlaces[Int(channel)] : firstPlace
   }
 
   private mutating func advance(_ channel: UInt8) {
-    while nextPlaces.count <= Int(channel) { nextPlaces.append(0) }
+    while nextPlaces.count <= Int(channel) { nextPlaces.append(firstPlace) }
     nextPlaces[Int(channel)] &+= 1
   }
 }
@@ -93,11 +98,15 @@ package struct ChannelInbox {
 /// window above it.
 struct PlaceWindow {
   /// The lowest place not received.
-  private var base: UInt32 = 0
+  private var base: UInt32
   /// Bit place & (bits - 1), of places above the base; a power of 2 of words, as many as needed.
   private var words: [UInt64] = []
   /// Bits that are set.
   private var ahead = 0
+
+  init(base: UInt32) {
+    self.base = base
+  }
 
   func check(_ place: UInt32) -> PlaceCheck {
     let distance = place &- base

@@ -82,7 +82,8 @@ extension Endpoint {
   ) -> Bool {
     if traffic.replyCache?.isStale(at: now) == true { traffic.replyCache = nil }
     guard let progress = traffic.reassembly?.oldestReliableProgress,
-      now.since(progress) >= options.lost, connections[slot].phase == .open
+      now.since(max(progress, traffic.refusedAt)) >= options.lost,
+      connections[slot].phase == .open
     else { return true }
     close(slot, .overload, .overload, at: now)
     return false

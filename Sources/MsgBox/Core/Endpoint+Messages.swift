@@ -59,7 +59,7 @@ extension Endpoint {
     let request = OpenRequest(
       connection: UInt32(slot), replyID: header.replyID,
       messageID: isImplicit ? nil : messageID, isTracked: isTracked)
-    guard let index = requests.insert(request) else { return drop(.requestsFull, slot) }
+    guard let index = requests.insert(request) else { return refuse(.requestsFull, slot) }
     if isNumbered, let messageID {
       if traffic.requestWindow == nil { traffic.requestWindow = RequestWindow() }
       _ = traffic.requestWindow?.insert(messageID, at: now)

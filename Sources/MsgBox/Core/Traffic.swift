@@ -42,6 +42,8 @@ final class Traffic {
   var inbox: ChannelInbox?
   var reassembly: Reassembly?
   var reassemblyTimer = TimerID.none
+  /// When something was last refused because the program took no more.
+  var refusedAt = Instant(nanoseconds: 0)
   /// Of incomplete messages and such that wait for others, as the box counts them.
   var heldBytes = 0
   /// Reliable frames that came on a stream, and whether that is still to be told.
