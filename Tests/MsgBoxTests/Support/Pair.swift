@@ -60,6 +60,8 @@ private func endEverything(_ simulation: Simulation) {
 private func checkEmpty(_ node: Node) {
   let alive = node.guarantees.handlesAlive.count
   if alive > 0 { node.simulation.violation("\(node.name): \(alive) handles have no end") }
+  let outcomes = node.guarantees.outcomesMissing
+  if outcomes > 0 { node.simulation.violation("\(node.name): \(outcomes) outcomes are missing") }
   let census = node.endpoint.census
   if !census.isEmpty { node.simulation.violation("\(node.name): holds \(census) at the end") }
   if node.openSockets > 0 {

@@ -13,6 +13,8 @@ final class SimulatedSocket {
   var kind: Kind
   var local: Address
   var remote: Address?
+  /// Bytes of datagrams that the program has not received yet.
+  var waitingBytes = 0
 
   init(id: SocketID, kind: Kind, local: Address, remote: Address? = nil) {
     self.id = id
@@ -31,6 +33,10 @@ final class StreamSide {
   private enum Segment {
     case bytes([UInt8])
     case fin
+
+    var count: Int {
+      if case .bytes(let bytes) = self { bytes.count } else { 0 }
+    }
   }
 
   /// Bytes that fit between a `write` here and the `read` of the peer.
@@ -119,7 +125,8 @@ final class StreamSide {
 
   private func append(_ segment: Segment) {
     segments.append(segment)
-    lastArrival = max(lastArrival, simulation.now + link.delay(random: &simulation.random))
+    let departure = link.streamDeparture(of: segment.count, at: simulation.now)
+    lastArrival = max(lastArrival, departure + link.delay(random: &simulation.random))
     if simulation.random.chance(link.conditions.loss) {
       lastArrival = lastArrival + .milliseconds(200)
     }
