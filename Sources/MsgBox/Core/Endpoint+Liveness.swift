@@ -75,14 +75,14 @@ extension Endpoint {
   }
 
   /// Gives back what a connection needs no more, and ends one that holds a part of a reliable
-  /// message of which nothing has come for as long as silence may last: its sender sends it again
-  /// much more often than that. False if it has ended.
+  /// message of which nothing has come for as long as silence may last, and 10 s at least: its sender
+  /// sends it again much more often than that. False if it has ended.
   private mutating func tidy(
     _ slot: Int, _ traffic: Traffic, _ options: ConnectionOptions, at now: Instant
   ) -> Bool {
     if traffic.replyCache?.isStale(at: now) == true { traffic.replyCache = nil }
     guard let progress = traffic.reassembly?.oldestReliableProgress,
-      now.since(max(progress, traffic.refusedAt)) >= options.lost,
+      now.since(max(progress, traffic.refusedAt)) >= max(options.lost, .seconds(10)),
       connections[slot].phase == .open
     else { return true }
     close(slot, .overload, .overload, at: now)
@@ -206,7 +206,10 @@ extension Endpoint {
   private func onDemandDue(_ slot: Int) -> Instant? {
     guard let traffic = connections[slot].traffic else { return nil }
     var due: Instant?
-    if traffic.firstUnanswered > connections[slot].lastHeard {
+    // Who is suspected already is asked each second.
+    if traffic.firstUnanswered > connections[slot].lastHeard,
+      !connections[slot].flags.contains(.suspect)
+    {
       due = traffic.firstUnanswered + options(slot).suspect
     }
     if traffic.lastMessageAt > connections[slot].lastSent {

@@ -7,8 +7,8 @@ struct ReliableTests {
   static let paths: [(Int, UInt64)] = [(0, 1), (10, 2), (100, 3), (300, 4)]
 
   @Test(
-    "Mixed sizes in five channels both ways arrive once, in order per channel, and are told as "
-      + "delivered once", arguments: paths)
+    "Mixed sizes in five channels both ways arrive once, in order per channel, and with one outcome",
+    arguments: paths)
   func exactlyOnce(loss: Int, seed: UInt64) throws {
     var conditions = LinkConditions()
     conditions.loss = loss
@@ -44,7 +44,7 @@ struct ReliableTests {
       sent[channel] += 1
       simulation.schedule(after: .milliseconds(UInt64(number * 1000 / count))) {
         let status = node.sendReliably(
-          bytes, to: handle, channel: UInt8(channel), context: UInt(number + 1))
+          bytes, to: handle, channel: UInt8(channel), outcome: UInt(number + 1))
         #expect(status == .ok)
       }
     }
@@ -137,10 +137,10 @@ struct ReliableTests {
     #expect(pair.client.sendReliably([UInt8](repeating: 1, count: 60_000), to: pair.up) == .ok)
     pair.run(for: .milliseconds(10))
     let client = pair.client
-    #expect(client.sendReliably([1], to: pair.up, channel: 1, context: 1, key: 5) == .ok)
-    #expect(client.sendReliably([2], to: pair.up, channel: 1, context: 2, key: 6) == .ok)
-    #expect(client.sendReliably([3], to: pair.up, channel: 1, context: 3, key: 5) == .ok)
-    #expect(client.sendReliably([4], to: pair.up, channel: 2, context: 4, key: 6) == .ok)
+    #expect(client.sendReliably([1], to: pair.up, channel: 1, outcome: 1, key: 5) == .ok)
+    #expect(client.sendReliably([2], to: pair.up, channel: 1, outcome: 2, key: 6) == .ok)
+    #expect(client.sendReliably([3], to: pair.up, channel: 1, outcome: 3, key: 5) == .ok)
+    #expect(client.sendReliably([4], to: pair.up, channel: 2, outcome: 4, key: 6) == .ok)
     pair.run(for: .milliseconds(1))
     #expect(client.undelivered == [1: .superseded, 2: .superseded])
     _ = try #require(pair.server.wait(for: .message, count: 3))
@@ -162,17 +162,20 @@ struct ReliableTests {
     pair.run(for: .milliseconds(10))
     let deadline = Interval.milliseconds(50)
     #expect(
-      client.sendReliably([1], to: pair.up, channel: 1, context: 1, deadline: deadline) == .ok)
-    #expect(client.sendReliably([2], to: pair.up, channel: 1, context: 2) == .ok)
+      client.sendReliably([1], to: pair.up, channel: 1, outcome: 1, key: 0, deadline: deadline)
+        == .ok)
+    #expect(client.sendReliably([2], to: pair.up, channel: 1, outcome: 2) == .ok)
     _ = try #require(client.wait(for: .delivered))
     #expect(client.undelivered == [1: .expired])
     #expect(client.deliveredContexts == [2])
+    pair.run(for: .seconds(5))
     #expect(pair.server.log.all(.message).map(\.bytes.count).sorted() == [1, 60_000])
     #expect(client.dropped(.expired) == 1)
     // What began in time is sent to its end.
     #expect(
       client.sendReliably(
-        [UInt8](repeating: 3, count: 90_000), to: pair.up, context: 3, deadline: deadline) == .ok)
+        [UInt8](repeating: 3, count: 90_000), to: pair.up, channel: 0, outcome: 3, key: 0,
+        deadline: deadline) == .ok)
     #expect(client.wait(for: .delivered, count: 2)?.getContext == 3)
     pair.finish()
   }
@@ -194,7 +197,8 @@ struct ReliableTests {
       simulation.run(for: .milliseconds(3))
       for channel in UInt8(0)...1 {
         let bytes = Marked.bytes(channel: channel, index: index, size: index % 50 == 0 ? 4000 : 20)
-        #expect(client.sendReliably(bytes, to: up, channel: channel, context: 1) == .ok)
+        let context = UInt(index * 2 + Int(channel) + 1)
+        #expect(client.sendReliably(bytes, to: up, channel: channel, outcome: context) == .ok)
       }
     }
     _ = try #require(client.wait(for: .delivered, count: 600, within: .seconds(60)))

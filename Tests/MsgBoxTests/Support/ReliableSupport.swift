@@ -2,22 +2,15 @@ import MsgBox
 import Testing
 
 extension Node {
-  /// Sends reliably; the outcome comes back with `context`, unless that is 0.
+  /// Sends reliably, with a key or a deadline.
   func sendReliably(
-    _ bytes: [UInt8], to handle: Handle, channel: UInt8 = 0, context: UInt = 0, key: UInt64 = 0,
+    _ bytes: [UInt8], to handle: Handle, channel: UInt8, outcome context: UInt, key: UInt64,
     deadline: Interval = .milliseconds(0)
   ) -> Status {
-    var options = SendOptions()
-    options.isReliable = true
-    options.channel = channel
+    var options = reliableOptions(channel: channel, outcome: context)
     options.key = key
     options.deadline = deadline
-    options.wantsOutcome = context != 0
-    options.context = context
-    let status = endpoint.send(bytes.span, to: handle, options: options, at: now)
-    guarantees.called("send", handle, status)
-    scheduleTurn()
-    return status
+    return send(bytes, to: handle, options: options)
   }
 
   /// The contexts of the messages that were delivered.
