@@ -32,6 +32,8 @@ let package = Package(
     example("swift-request-server"),
     example("swift-request-client"),
     example("swift-async"),
+    example("swift-upload"),
+    example("swift-broadcast"),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
   ]

@@ -136,10 +136,10 @@ static inline msg_Data msg_text(const char *text) {
   X(ERR_NO_MEMORY, -28, "the system is out of memory")                                               \
   X(ERR_NO_ADDRESS, -29, "the address is not one of this machine's")                                 \
   X(ERR_NOT_SUPPORTED, -30, "the peer or the transport cannot do it")                                \
-  X(ERR_RECEIVE_MARK, -31, "messages came faster than the program took them, and were dropped")      \
+  X(ERR_RECEIVE_MARK, -31, "messages come faster than the program takes them")                       \
   X(ERR_EXPIRED, -32, "not on the wire before its deadline")                                         \
   X(ERR_SUPERSEDED, -33, "a newer message with the same key took its place")                         \
-  X(ERR_NO_PEER, -34, "no connection of the listener is there to take it")                           \
+  X(ERR_NO_PEER, -34, "nobody is connected to the listener")                                         \
   X(END_LOCAL, 1, "closed by this program")                                                          \
   X(END_PEER, 2, "closed by the peer")                                                               \
   X(END_UNLISTENED, 3, "closed because its listener ended")
@@ -177,8 +177,8 @@ enum {
   msg_writable = 13,              /* after ERR_WOULD_BLOCK: the queue is below half of its mark */
   msg_error = 14,                 /* conn: the listener or connection it happened on; nothing ends by it. code:
                                      ERR_TOO_BIG for a message before setup that the peer turned out not to
-                                     accept; ERR_RECEIVE_MARK, once until the program has caught up, when messages
-                                     of the listener's connections, or of the client, are dropped;
+                                     accept; ERR_RECEIVE_MARK, once until the program has caught up, when the
+                                     listener's connections, or the client, are at a receive mark;
                                      ERR_NO_DESCRIPTORS or another why a listener cannot accept now */
   msg_delivered = 15,             /* get_context: the context of a send with MSG_SEND_TELL; the peer's library has
                                      the whole message and has acknowledged it */
@@ -240,8 +240,11 @@ typedef struct msg_Options {
                                      mode of liveness; 25000 keeps the mapping of most NAT gateways */
   uint32_t idle_keepalives;       /* 0 = never: closed with ERR_IDLE after so many heartbeats or keepalives of ours in
                                      a row without a message, request or reply either way */
-  uint32_t receive_mark_messages; /* 65536: messages and requests received and not yet taken by the program, of a
-                                     listener's connections together or of a client, before more are dropped */
+  uint32_t receive_mark_messages; /* 65536: messages that the program has put aside (msg_untaken), of a listener's
+                                     connections together or of a client. At the mark, and until below half of it,
+                                     streams are not read, which fills their senders' queues; over UDP reliable
+                                     messages are left to be resent and all others dropped, as MSG_DROP_RECEIVE_MARK;
+                                     heartbeats and acknowledgements go on */
   uint32_t receive_mark_bytes;    /* 16777216: bytes of the same */
 } msg_Options;
 
@@ -329,8 +332,8 @@ MSG_API int32_t msg_send_with(msg_Conn conn, msg_Data data, const msg_SendOption
 /* Queues one message to one of the open connections of a listener, as msg_send_with does: to each in turn, passing over
    those that do not take it, such as those at their marks. `chosen` (NULL: not wanted) gets whom, or id 0 after
    anything but OK.
-   Returns OK; ERR_UNREACHABLE if there is no open connection; if none takes it, ERR_WOULD_BLOCK when one of them was at
-   its mark (msg_writable follows on each of those), else why the last one did not; ERR_ENDED, ERR_BAD_HANDLE,
+   Returns OK; ERR_NO_PEER if there is no open connection; if none takes it, ERR_WOULD_BLOCK when one of them was at its
+   mark (msg_writable follows on each of those), else why the last one did not; ERR_ENDED, ERR_BAD_HANDLE,
    ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT, also for a connection. */
 MSG_API int32_t msg_send_any(
     msg_Conn listener, msg_Data data, const msg_SendOptions *options, msg_Conn *chosen);
@@ -339,8 +342,8 @@ MSG_API int32_t msg_send_any(
    skipped, and the others get it all the same. With MSG_SEND_TELL one outcome follows for each that it was queued to.
    `skipped_count` (NULL: not wanted) is, when called, the room at `skipped`, and then how many were skipped, which may
    be more; `skipped` gets the first of them. msg_writable follows on each that was at its mark.
-   Returns to how many it was queued, 0 or more; or ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or
-   ERR_INVALID_ARGUMENT, also for a connection; nothing was queued then, and skipped_count is 0. */
+   Returns to how many it was queued, 0 or more; or ERR_NO_PEER before msg_listening, ERR_ENDED, ERR_BAD_HANDLE,
+   ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT, also for a connection; nothing was queued then, and skipped_count is 0. */
 MSG_API int32_t msg_broadcast(
     msg_Conn listener, msg_Data data, const msg_SendOptions *options, msg_Conn *skipped, size_t *skipped_count);
 
@@ -380,6 +383,13 @@ MSG_API int32_t msg_abort(msg_Conn conn);
    msg_listening_error with ERR_CANCELLED if it had no outcome yet.
    Returns OK, ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT for a connection. */
 MSG_API int32_t msg_unlisten(msg_Conn listener);
+
+/* Tells that the program has put so many messages, requests or replies more aside for later, such as for another
+   thread, and so many bytes; negative numbers when it has taken some of them. They count against the receive marks of
+   the connection's listener, or of a client itself; what a callback is done with when it returns need not be told.
+   `conn` is a connection or its listener, so that it can be told after the connection has ended.
+   Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_untaken(msg_Conn conn, int32_t messages, int64_t bytes);
 
 /* Replaces the context of a connection or listener. Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
 MSG_API int32_t msg_set_context(msg_Conn conn, void *context);

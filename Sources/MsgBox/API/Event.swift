@@ -43,15 +43,15 @@ public enum EventOf<Payload: ~Escapable>: ~Escapable {
   /// `connectionEnded`, or why the connection could not be: whether it arrived is not known.
   case undelivered(Connection, MessageError, context: UInt)
   /// Something failed, and nothing ends by it. `receiveMark`, once until the program has caught up:
-  /// messages of the listener's connections, or of the client, are dropped.
+  /// the listener's connections, or the client, are at a receive mark.
   case error(Source, MessageError)
 }
 
 /// The listener or connection that an `error` happened on.
 public enum Source: Hashable, Sendable {
-  /// The listener could not accept, or messages of its connections were dropped.
+  /// The listener could not accept, or its connections are at a receive mark.
   case listener(Listener)
-  /// Something queued on the connection could not be sent, or messages of it were dropped.
+  /// Something queued on the connection could not be sent, or it is at a receive mark.
   case connection(Connection)
 }
 

@@ -7,7 +7,8 @@ extension MessageBox {
   /// follows on each that was skipped for `wouldBlock`.
   ///
   /// - Returns: To how many it was queued, and who was skipped.
-  /// - Throws: `ended`, `badHandle`, `invalidArgument`; nothing was queued then.
+  /// - Throws: `noPeer` before `listening`, `ended`, `badHandle`, `invalidArgument`; nothing was
+  ///   queued then.
   @discardableResult
   public func broadcast(
     _ message: Span<UInt8>, from listener: Listener, options: SendOptions = SendOptions()
@@ -34,7 +35,7 @@ extension MessageBox {
   /// those that do not take it, such as those at their marks.
   ///
   /// - Returns: Whom it was queued to.
-  /// - Throws: `unreachable` if there is no open connection; if none takes it, `wouldBlock` when
+  /// - Throws: `noPeer` if there is no open connection; if none takes it, `wouldBlock` when
   ///   one of them was at its mark (`writable` follows on each of those), else why the last one did
   ///   not; `ended`, `badHandle`, `invalidArgument`.
   @discardableResult
@@ -45,6 +46,39 @@ extension MessageBox {
     return Connection(
       try value(
         loop.endpoint.sendAny(message, from: listener.handle, options: options, at: loop.now)))
+  }
+
+  // MARK: Marks
+
+  /// Tells that the program has put so many messages and bytes more of a connection aside for
+  /// later, such as for another thread; negative numbers when it has taken some of them.
+  ///
+  /// They count against the receive marks of the connection's listener, or of a client itself; what
+  /// a handler is done with when it returns need not be told.
+  ///
+  /// - Throws: `badHandle`, `ended`.
+  public func noteUntaken(
+    messages: Int, bytes: Int, of connection: Connection
+  ) throws(MessageError) {
+    try noteUntaken(messages, bytes, connection.handle)
+  }
+
+  /// The same of any connections of a listener, so that it can be told after they have ended.
+  ///
+  /// - Throws: `badHandle`, `ended`.
+  public func noteUntaken(messages: Int, bytes: Int, of listener: Listener) throws(MessageError) {
+    try noteUntaken(messages, bytes, listener.handle)
+  }
+
+  /// The same by handle; numbers beyond any memory are cut.
+  package func noteUntaken(
+    _ messages: Int, _ bytes: Int, _ handle: Handle
+  ) throws(MessageError) {
+    guard !isClosed else { throw MessageError(.ended) }
+    guard loop.endpoint.userWords(of: handle) != nil else { throw MessageError(.badHandle) }
+    let most = 1 << 40
+    loop.endpoint.untaken(
+      handle, messages: min(max(messages, -most), most), bytes: min(max(bytes, -most), most))
   }
 
   /// Sets what all connections of the box share, for all sends and receptions from here on.

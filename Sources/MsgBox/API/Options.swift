@@ -121,16 +121,19 @@ public struct Options: Equatable, Sendable {
     set { core.idleKeepalives = UInt32(clamping: newValue) }
   }
 
-  /// Messages and requests received and not yet taken by the program, of a listener's connections
-  /// together or of a client, before more are dropped; 65 536, at least 1.
+  /// Messages that the program has not taken, of a listener's connections together or of a client;
+  /// 65 536, at least 1. Those are what waits in `AsyncMessageBox.events`, or was told to
+  /// `MessageBox.noteUntaken`.
   ///
-  /// `error` with `receiveMark` tells of it, and `Statistics` counts what was dropped.
+  /// At the mark, and until below half of it, streams are not read, which fills their senders'
+  /// queues; over UDP reliable messages are left to be resent and all others are dropped and
+  /// counted. `error` with `receiveMark` tells of it; heartbeats and acknowledgements go on.
   public var receiveMarkMessages: Int {
     get { Int(core.receiveMarkMessages) }
     set { core.receiveMarkMessages = UInt32(clamping: newValue) }
   }
 
-  /// Bytes of messages and requests received and not yet taken; 16 777 216, at least 1. See
+  /// Bytes of messages that the program has not taken; 16 777 216, at least 1. See
   /// `receiveMarkMessages`.
   public var receiveMarkBytes: Int {
     get { Int(core.receiveMarkBytes) }

@@ -29,6 +29,14 @@ public func msg_unlisten(_ listener: msg_Conn) -> Int32 {
   }
 }
 
+/// `msg_untaken` of `msgbox.h`.
+@_cdecl("msg_untaken") @implementation
+public func msg_untaken(_ conn: msg_Conn, _ messages: Int32, _ bytes: Int64) -> Int32 {
+  answer(conn.id) { box throws(MessageError) in
+    try box.noteUntaken(Int(messages), Int(clamping: bytes), Handle(rawValue: conn.id))
+  }
+}
+
 /// `msg_set_context` of `msgbox.h`.
 @_cdecl("msg_set_context") @implementation
 public func msg_set_context(_ conn: msg_Conn, _ context: UnsafeMutableRawPointer!) -> Int32 {

@@ -25,7 +25,7 @@ package struct ChannelInbox {
   /// Bytes that wait, with the overhead of each message.
   package private(set) var heldBytes = 0
 
-  /// - Parameter firstPlace: of every channel, 0 but in tests.
+  /// Every channel of a session begins with place 0; only a test of the wrap begins elsewhere.
   package init(firstPlace: UInt32 = 0) {
     self.firstPlace = firstPlace
     unordered = PlaceWindow(base: firstPlace)

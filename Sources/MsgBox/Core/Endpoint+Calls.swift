@@ -199,24 +199,6 @@ extension Endpoint {
     return connections[Int(connection.listener)].local.port
   }
 
-  package func counters(of handle: Handle, at now: Instant) -> ConnectionCounters? {
-    guard let slot = slot(handle) else { return nil }
-    var result = ConnectionCounters()
-    let connection = connections[slot]
-    if connection.role != .listener, connection.lastHeard.nanoseconds != 0 {
-      result.silence = now.since(connection.lastHeard)
-    }
-    guard let traffic = connection.traffic else { return result }
-    result.messagesReceived = traffic.messagesReceived
-    result.messagesSent = traffic.messagesSent
-    result.bytesReceived = traffic.bytesReceived
-    result.bytesSent = traffic.bytesSent
-    result.queuedMessages = traffic.queuedMessages
-    result.queuedBytes = traffic.queuedBytes
-    result.getsWaiting = traffic.getsByReplyID.count
-    return result
-  }
-
   /// The slot of a connection that is not ended, or why not.
   private func connectionSlot(_ handle: Handle) -> Result<Int, Status> {
     guard let slot = slot(handle) else { return .failure(.badHandle) }

@@ -29,8 +29,9 @@ extension Endpoint {
 
   private mutating func changeUntaken(_ receiver: Int, messages: Int, bytes: Int) {
     guard var untaken = untaken(receiver) else { return }
-    untaken.messages = max(untaken.messages + messages, 0)
-    untaken.bytes = max(untaken.bytes + bytes, 0)
+    // What a program tells can be any number, and is only as good as that.
+    untaken.messages = min(max(untaken.messages &+ messages, 0), 1 << 60)
+    untaken.bytes = min(max(untaken.bytes &+ bytes, 0), 1 << 60)
     let options = options(receiver)
     let markMessages = Int(options.receiveMarkMessages)
     let markBytes = Int(options.receiveMarkBytes)

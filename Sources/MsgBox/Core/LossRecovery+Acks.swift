@@ -13,7 +13,8 @@ struct AckInProgress: Sendable {
 }
 
 extension LossRecovery {
-  /// Begins an acknowledgement; its ranges, newest first, and `endAck` follow.
+  /// Begins an acknowledgement; its ranges, newest first and the first one ending with `largest`,
+  /// and `endAck` follow.
   /// - Parameters:
   ///   - largest: the largest number that it acknowledges, from the wire.
   ///   - delay: how long the peer says that it held the acknowledgement of it back.

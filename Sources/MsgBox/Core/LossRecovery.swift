@@ -72,6 +72,9 @@ package struct LossRecovery {
   /// Datagrams that are neither acknowledged nor lost.
   package var outstanding: Int { datagrams.outstanding }
 
+  /// Datagrams that are remembered: those outstanding and some that are settled.
+  package var remembered: Int { datagrams.count }
+
   /// Bytes of the outstanding datagrams.
   package var bytesInFlight: Int { datagrams.bytesInFlight }
 
@@ -110,6 +113,7 @@ package struct LossRecovery {
   ///     could hold back. While it is so the window does not grow (RFC 9002, section 7.8).
   package mutating func sent(bytes: Int, isLimitedByApplication: Bool, at now: Instant) {
     datagrams.close(bytes: bytes, at: now)
+    // Until there is a sample there is no rate, and the initial window is what limits.
     if roundTrip.isSampled {
       pacer.sent(bytes, at: now, window: window, smoothed: roundTrip.smoothed)
     }
@@ -122,10 +126,8 @@ package struct LossRecovery {
 
   private var windowIsOpen: Bool { bytesInFlight <= window - NewReno.datagram }
 
-  /// Until there is a sample there is no rate, and the initial window is what limits.
   private func paced(at now: Instant) -> Bool {
-    !roundTrip.isSampled
-      || pacer.allows(at: now, window: window, smoothed: roundTrip.smoothed)
+    pacer.allows(at: now, window: window, smoothed: roundTrip.smoothed)
   }
 
   /// Whether it was the window that limited what was sent. A window of more than twice what was in

@@ -35,8 +35,6 @@ package struct ReplyCache {
   private var ring: [UInt8] = []
   /// Bytes written since the start; the next one's place is this modulo the size of the ring.
   private var written: UInt64 = 0
-  /// What was written before it was overwritten when the ring was smaller.
-  private var oldest: UInt64 = 0
   private var ages = RingAges()
   private var table: [Entry] = []
   private var newestAt = Instant(nanoseconds: 0)
@@ -48,7 +46,7 @@ package struct ReplyCache {
 
   /// Whether nothing in it can be used any more, so that it may be made anew when needed.
   package func isStale(at now: Instant) -> Bool {
-    ring.isEmpty || now.since(newestAt) > ReplyCache.lifetime
+    ring.isEmpty || now.since(newestAt) >= ReplyCache.lifetime
   }
 
   /// Keeps a reply that is sent now. One of more than 65535 bytes is not kept.
@@ -86,10 +84,10 @@ package struct ReplyCache {
     Int(truncatingIfNeeded: messageID) & (table.count - 1)
   }
 
+  /// What a smaller ring has overwritten was too old already.
   private func isValid(_ entry: Entry, at now: Instant) -> Bool {
-    entry.position >= oldest && entry.position <= written
-      && written - entry.position <= UInt64(ring.count)
-      && now.since(entry.madeAt) <= ReplyCache.lifetime
+    entry.position <= written && written - entry.position <= UInt64(ring.count)
+      && now.since(entry.madeAt) < ReplyCache.lifetime
   }
 
   /// Makes the ring as large as needed for `count` more bytes.
@@ -115,8 +113,7 @@ package struct ReplyCache {
 
   private mutating func doubleRing() {
     var doubled = [UInt8](repeating: 0, count: ring.count * 2)
-    oldest = max(oldest, written - min(written, UInt64(ring.count)))
-    var position = oldest
+    var position = written - min(written, UInt64(ring.count))
     while position < written {
       doubled[offset(position, in: doubled.count)] = ring[offset(position, in: ring.count)]
       position += 1

@@ -11,6 +11,7 @@ package struct ReplyTimer: Equatable, Sendable {
   private var isSampled = false
   private var smoothed: UInt64 = 0
   private var variation: UInt64 = 0
+  private var leastSample = UInt64.max
   /// The attempt that a new request begins with: the wait stays doubled for later requests until
   /// one that was sent once is answered (RFC 6298, sections 5.5 to 5.7).
   package private(set) var firstAttempt = 0
@@ -20,6 +21,7 @@ package struct ReplyTimer: Equatable, Sendable {
   /// Takes in how long the reply of a request took that was sent only once.
   package mutating func sample(_ time: Interval) {
     let sample = min(time, Self.most).nanoseconds
+    leastSample = min(leastSample, sample)
     firstAttempt = 0
     guard isSampled else {
       isSampled = true
@@ -37,6 +39,16 @@ package struct ReplyTimer: Equatable, Sendable {
   package mutating func timeout(attempt: Int) -> Interval {
     firstAttempt = min(max(firstAttempt, attempt), Self.mostDoublings)
     return min(base * (1 << UInt64(firstAttempt)), Self.most)
+  }
+
+  /// The time until a reply, smoothed, what samples are off it, and the least one; nil until one
+  /// was measured.
+  package var roundTrip: (smoothed: Interval, variation: Interval, least: Interval)? {
+    guard isSampled else { return nil }
+    return (
+      Interval(nanoseconds: smoothed), Interval(nanoseconds: variation),
+      Interval(nanoseconds: leastSample)
+    )
   }
 
   /// The wait without doublings.

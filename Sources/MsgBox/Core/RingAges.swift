@@ -33,16 +33,17 @@ struct RingAges {
     }
   }
 
-  /// The ring is doubled while it is in `quarter`, so that each two quarters become one.
+  /// The ring is doubled while it is in `quarter`, so that each two quarters become one. What is
+  /// left of the quarter that it was overwriting was old when that began.
   mutating func double(in quarter: UInt64) {
     var doubled = RingAges()
-    var back: UInt64 = 4
+    var back: UInt64 = 3
     while back >= 1 {
       let old = quarter &- back
-      let slot = RingAges.slot(old >> 1)
+      // Of two that become one, the younger comes last.
       if isLeft[RingAges.slot(old)] {
-        doubled.leftAt[slot] = max(doubled.leftAt[slot], leftAt[RingAges.slot(old)])
-        doubled.isLeft[slot] = true
+        doubled.leftAt[RingAges.slot(old >> 1)] = leftAt[RingAges.slot(old)]
+        doubled.isLeft[RingAges.slot(old >> 1)] = true
       }
       back -= 1
     }

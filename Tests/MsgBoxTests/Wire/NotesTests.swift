@@ -87,6 +87,12 @@ import Testing
       ("max_connections", UInt64(options.maxConnections)),
       ("implicit_peers", options.implicitPeers ? 1 : 0),
       ("socket_buffer_bytes", UInt64(options.socketBufferBytes)),
+      ("close_timeout_ms", options.closeTimeout.millisecondsRoundedUp),
+      ("liveness", UInt64(options.liveness.rawValue)),
+      ("keepalive_ms", options.keepalive.millisecondsRoundedUp),
+      ("idle_keepalives", UInt64(options.idleKeepalives)),
+      ("receive_mark_messages", UInt64(options.receiveMarkMessages)),
+      ("receive_mark_bytes", UInt64(options.receiveMarkBytes)),
     ]
     let rows = try Document(file).table(under: "Options")
     #expect(rows.map { $0[0] } == defaults.map(\.0))

@@ -34,8 +34,8 @@
     /// awaits first.
     ///
     /// Messages and requests that nobody has taken count against the receive marks of their
-    /// listener, or client connection (`Options.receiveMarkMessages`): above them more are dropped
-    /// and counted, and an `error` with `receiveMark` tells of it. No other event is ever dropped.
+    /// listener, or client connection: see `Options.receiveMarkMessages`. No other event is ever
+    /// dropped.
     public var events: AsyncEvents { AsyncEvents(backlog: driver.backlog) }
 
     /// Ends the box: closes are sent, what is awaited fails with `ended`. Returns when its thread
@@ -116,7 +116,7 @@
     /// Sends one message to every connection of a listener; see `MessageBox.broadcast`. Waits for
     /// no queue.
     ///
-    /// - Throws: `ended`, `badHandle`, `invalidArgument`.
+    /// - Throws: `noPeer`, `ended`, `badHandle`, `invalidArgument`.
     @discardableResult
     public func broadcast(
       _ message: [UInt8], from listener: Listener,
@@ -130,7 +130,7 @@
     /// Sends one message to one connection of a listener; see `MessageBox.sendAny`. Waits for no
     /// queue.
     ///
-    /// - Throws: `unreachable`, `wouldBlock`, `tooBig`, `ended`, `badHandle`, `invalidArgument`.
+    /// - Throws: `noPeer`, `wouldBlock`, `tooBig`, `ended`, `badHandle`, `invalidArgument`.
     @discardableResult
     public func sendAny(
       _ message: [UInt8], from listener: Listener,
