@@ -72,6 +72,8 @@ extension Endpoint {
     if let traffic = connection.traffic {
       timers.cancel(&traffic.recoveryTimer)
       timers.cancel(&traffic.reassemblyTimer)
+      traffic.reassembly = nil
+      traffic.inbox = nil
       hold(traffic, 0)
     }
   }

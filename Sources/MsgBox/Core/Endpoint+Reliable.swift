@@ -3,10 +3,11 @@
 extension Endpoint {
   // MARK: Sending
 
-  /// Hands a message that counts as queued to the outbox of its connection.
+  /// Hands a message that counts as queued to the outbox of its connection. `shared` is the same
+  /// message, if there is an array of it.
   mutating func putIntoOutbox(
-    _ head: MessageHead, _ bytes: [UInt8], _ slot: Int, _ traffic: Traffic,
-    _ options: SendOptions, deadline: Instant, at now: Instant
+    _ head: MessageHead, _ message: Span<UInt8>, shared: [UInt8]?, _ slot: Int,
+    _ traffic: Traffic, _ options: SendOptions, deadline: Instant, at now: Instant
   ) {
     let outbox = traffic.outbox ?? makeOutbox(slot, traffic, at: now)
     var head = head
@@ -14,13 +15,14 @@ extension Endpoint {
       head.kind = .reliable
       head.messageID = takeMessageID(traffic)
     }
-    outbox.append(head, bytes, options, deadline: deadline)
+    outbox.append(head, message, shared: shared, options, deadline: deadline)
     takeOutcomes(slot, traffic, outbox)
     makeReady(slot)
   }
 
   private func makeOutbox(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Outbox {
-    let outbox = Outbox(now: now)
+    let outbox = Outbox(
+      now: now, pool: outboxPool, firstNumber: configuration.firstNumber)
     if traffic.roundTrip.isSampled { outbox.recovery.sampleRoundTrip(traffic.roundTrip.smoothed) }
     traffic.outbox = outbox
     return outbox
@@ -29,24 +31,28 @@ extension Endpoint {
   /// The next numbered datagram of a connection; nil if there is nothing to put into one, or its
   /// path takes no more now.
   mutating func nextTracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
-    guard let outbox = traffic.outbox, !outbox.isEmpty, outbox.recovery.maySend(at: now) else {
-      return nil
-    }
+    guard let outbox = traffic.outbox, outbox.hasWork || outbox.recovery.probesOwed > 0,
+      outbox.recovery.maySend(at: now)
+    else { return nil }
     let session = connections[slot].sendSession
     var builder = DatagramBuilder(buffer: takeBuffer())
     builder.beginNumbered(
       UInt32(truncatingIfNeeded: outbox.recovery.nextNumber), session: session)
-    let hasAny = outbox.fill(&builder, session: session, at: now)
+    let filling = outbox.fill(&builder, session: session, at: now)
     takeOutcomes(slot, traffic, outbox)
-    guard hasAny || outbox.recovery.probesOwed > 0 else {
+    guard filling.hasAny || outbox.recovery.probesOwed > 0 else {
       giveBack(builder.seal())
       return nil
     }
     append(owedAckOf: traffic, to: &builder, session, at: now)
     let bytes = builder.seal()
     outbox.recovery.sent(
-      bytes: bytes.count, isLimitedByApplication: bytes.count < WireFormat.maxDatagram / 2,
-      at: now)
+      bytes: bytes.count, isLimitedByApplication: !filling.hasMore, at: now)
+    if connections[slot].flags.contains(.onDemand) {
+      messageMoved(slot, traffic, isOurs: true, at: now)
+    }
+    // Who always has something else to send never comes to the end of its turn.
+    if traffic.recoveryTimer == .none { armRecovery(slot, traffic, at: now) }
     return bytes
   }
 
@@ -80,6 +86,7 @@ extension Endpoint {
   ) {
     while let frame = outbox.recovery.takeAcked() { outbox.acknowledge(frame) }
     takeOutcomes(slot, traffic, outbox)
+    armRecovery(slot, traffic, at: now)
     makeReady(slot)
   }
 
@@ -109,7 +116,7 @@ extension Endpoint {
   mutating func armRecovery(_ slot: Int, _ traffic: Traffic, at now: Instant) {
     guard let outbox = traffic.outbox else { return }
     var due = outbox.recovery.deadline
-    if !outbox.isEmpty, let paced = outbox.recovery.pacedUntil(at: now) {
+    if outbox.hasWork, let paced = outbox.recovery.pacedUntil(at: now) {
       due = min(due ?? paced, paced)
     }
     guard let due else { return }
@@ -117,7 +124,9 @@ extension Endpoint {
     if traffic.recoveryTimer != .none, traffic.recoveryDue <= due { return }
     timers.cancel(&traffic.recoveryTimer)
     traffic.recoveryDue = due
-    traffic.recoveryTimer = timers.schedule(.recovery, slot, at: due)
+    // Never at once, or timers could keep each other due without end.
+    traffic.recoveryTimer = timers.schedule(
+      .recovery, slot, at: max(due, now + Interval(nanoseconds: 1)))
   }
 
   mutating func recoveryTimer(_ slot: Int, at now: Instant) {

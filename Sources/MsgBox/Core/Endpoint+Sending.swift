@@ -60,8 +60,7 @@ extension Endpoint {
     let isUDP = connections[slot].transport == .udp
     if isUDP, isTracked(head, message.count, options, slot) {
       putIntoOutbox(
-        head, shared ?? [UInt8](copying: message), slot, traffic, options, deadline: deadline,
-        at: now)
+        head, message, shared: shared, slot, traffic, options, deadline: deadline, at: now)
     } else if options.waits || isUDP && message.count > singlePacketRoom(slot, head) {
       let bytes = shared ?? [UInt8](copying: message)
       wait(

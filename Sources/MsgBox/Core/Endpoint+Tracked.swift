@@ -34,7 +34,9 @@ extension Endpoint {
     guard !datagram.isRefused, connections[slot].hasSession else { return }
     let traffic = traffic(slot)
     if traffic.received == nil { traffic.received = ReceivedNumbers() }
-    if traffic.received?.insert(datagram.number, at: now) == true { makeReady(slot) }
+    guard traffic.received?.insert(datagram.number, at: now) == true else { return }
+    trackedReceived &+= 1
+    makeReady(slot)
   }
 
   /// What is at hand is not taken: its datagram comes again.
@@ -45,20 +47,21 @@ extension Endpoint {
 
   // MARK: Acknowledgements of ours
 
-  /// Puts the ack that is owed into a datagram, as far as it has room.
+  /// Puts the ack that is owed into a datagram, if that has room for all of it: half an ack would
+  /// make the peer take for lost what the rest names.
   mutating func append(
     owedAckOf traffic: Traffic, to builder: inout DatagramBuilder, _ session: UInt64?,
     at now: Instant
   ) {
     guard traffic.received?.owesAck == true, builder.room >= AckBody.leastSize,
+      let ranges = traffic.received?.rangesToTell,
+      (builder.room - AckBody.leastSize) / AckBody.pairSize >= ranges - 1,
       let ack = traffic.received?.takeAck(at: now, into: &ackRanges)
     else { return }
     let units = ack.delay.nanoseconds / WireFormat.ackDelayUnit
     let body = AckBody(
       largest: ack.largest, delay: UInt16(clamping: units), ranges: ackRanges)
-    if let fitting = body.truncated(toFit: builder.room) {
-      _ = builder.append(ack: fitting, session: session)
-    }
+    _ = builder.append(ack: body, session: session)
   }
 
   /// Puts the ack that is owed behind what the open datagram has.
@@ -70,7 +73,7 @@ extension Endpoint {
 
   /// Begins a datagram with nothing but the ack that is owed, if one is.
   mutating func beginAckAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) {
-    guard traffic.received?.owesAck == true else { return }
+    guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return }
     var builder = DatagramBuilder(buffer: takeBuffer())
     append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     traffic.builder = builder
@@ -87,16 +90,15 @@ extension Endpoint {
       return
     }
     let traffic = traffic(slot)
-    if traffic.inbox == nil { traffic.inbox = ChannelInbox() }
+    if traffic.inbox == nil {
+      traffic.inbox = ChannelInbox(firstPlace: configuration.firstNumber)
+    }
     switch traffic.inbox?.check(place) ?? .refused {
     case .duplicate: return drop(.duplicate, slot)
     case .refused: return refuse(.memory, slot)
     case .fresh: break
     }
-    guard takesMessages(slot) else {
-      traffic.turnedAwayAt = now
-      return refuse(.receiveMark, slot)
-    }
+    guard mayTake(slot, traffic, at: now) else { return }
     if packet.header.numPackets > 1 {
       guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
         return
@@ -108,6 +110,15 @@ extension Endpoint {
         place, .input(offset: packet.payload.lowerBound, count: count), count, datagram, slot,
         traffic)
     }
+  }
+
+  /// Whether the program takes more; if not, what is at hand is refused. The peer does its part
+  /// then, so nothing that waits of it grows old.
+  private mutating func mayTake(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Bool {
+    guard !takesMessages(slot) else { return true }
+    traffic.refusedAt = now
+    refuse(.receiveMark, slot)
+    return false
   }
 
   /// A reliable message is complete: it is delivered, or kept until those before it are there.
@@ -158,6 +169,7 @@ extension Endpoint {
       guard traffic.requestWindow?.contains(messageID) != true else {
         return drop(.duplicate, slot)
       }
+      guard requests.hasRoom else { return refuse(.requestsFull, slot) }
     case .reply:
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
         return drop(.staleReply, slot)
@@ -166,7 +178,7 @@ extension Endpoint {
     default:
       break
     }
-    guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
+    guard mayTake(slot, traffic, at: now) else { return }
     guard let bytes = assemble(packet.kind, packet, datagram, slot, traffic, at: now) else {
       return
     }
@@ -188,7 +200,8 @@ extension Endpoint {
       FragmentKey(kind: kind, messageID: messageID), replyID: packet.header.replyID,
       numPackets: packet.header.numPackets, packetID: packet.header.packetID,
       payload: datagram.extracting(packet.payload), largest: ownLargest(slot),
-      allowance: allowance(slot, traffic), at: now)
+      allowance: allowance(slot, traffic),
+      isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true, at: now)
     drop(.incomplete, slot, count: UInt64(traffic.reassembly?.takeFreed() ?? 0))
     hold(traffic)
     armReassembly(slot, traffic)
@@ -202,9 +215,11 @@ extension Endpoint {
     return nil
   }
 
-  /// By how much what a connection holds may grow.
+  /// By how much what a connection holds may grow: to the largest message, with what is counted
+  /// besides the bytes of its pieces, and all that may be with it.
   private func allowance(_ slot: Int, _ traffic: Traffic) -> Int {
-    let own = ownLargest(slot) + Outbox.heldLimit - traffic.heldBytes
+    let largest = ownLargest(slot)
+    let own = largest + largest / 16 + 4096 + Outbox.heldLimit - traffic.heldBytes
     return max(min(own, Int(clamping: limits.receiveBytes) - heldBytes), 0)
   }
 
@@ -233,7 +248,7 @@ extension Endpoint {
     guard let progress = traffic.reassembly?.oldestReliableProgress,
       connections[slot].phase == .open
     else { return nil }
-    return max(progress, traffic.turnedAwayAt) + options(slot).lost
+    return max(progress, traffic.refusedAt) + Endpoint.patience(options(slot))
   }
 
   mutating func reassemblyTimer(_ slot: Int, at now: Instant) {

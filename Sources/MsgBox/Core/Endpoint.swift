@@ -7,6 +7,9 @@ package struct EndpointConfiguration: Sendable {
   package var maxTombstones = 4096
   /// Requests that a program may leave unanswered, over all connections.
   package var maxOpenRequests = Handle.maxSlots
+  /// Of the numbered datagrams and of the places in each channel of every session, both ways; 0 but
+  /// in tests. Both ends must have the same.
+  package var firstNumber: UInt32 = 0
 
   package init() {}
 }
@@ -71,6 +74,10 @@ package struct Endpoint: ~Copyable {
   /// reuse.
   var getBytes: [[UInt8]] = []
   var spareGetBytes: [[UInt8]] = []
+  /// Reliable messages that are done, for reuse.
+  let outboxPool = OutboxPool()
+  /// Numbered datagrams that were received.
+  package internal(set) var trackedReceived: UInt64 = 0
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   /// Emptied datagram buffers, for reuse.

@@ -144,6 +144,9 @@ package struct LossRecovery {
     return nil
   }
 
+  /// Whether `takeLost` has something.
+  package var hasLost: Bool { !lost.isEmpty }
+
   /// A frame that is to be sent again, because its datagram was lost or for a probe, in the order of
   /// sending; nil when all were taken.
   package mutating func takeLost() -> FrameRef? {

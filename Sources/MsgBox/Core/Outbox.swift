@@ -1,62 +1,3 @@
-/// A message that must arrive, from its acceptance until every packet of it is acknowledged.
-final class OutboxMessage {
-  enum State {
-    case waiting
-    /// A packet of it was sent.
-    case begun
-    /// Acknowledged, or given up.
-    case done
-  }
-
-  var head = MessageHead(kind: .reliable)
-  var bytes: [UInt8] = []
-  /// Bytes of the message, also when `bytes` are gone.
-  var size = 0
-  var options = SendOptions()
-  var deadline = Instant.never
-  var lane = 0
-  var state = State.waiting
-  /// Payload bytes of each packet but the last.
-  var packetSize = 1
-  var packets = 1
-  /// The first packet that was never sent.
-  var nextPacket = 0
-  /// Packets that are not acknowledged.
-  var missing = 1
-  /// One bit for each packet that is acknowledged, if there is more than one.
-  var acknowledged: [UInt64] = []
-
-  func set(_ bytes: [UInt8], packetSize: Int) {
-    self.bytes = bytes
-    size = bytes.count
-    self.packetSize = packetSize
-    packets = Int(WireFormat.packetCount(size, size: packetSize))
-    missing = packets
-    nextPacket = 0
-    let words = packets == 1 ? 0 : (packets + 63) / 64
-    acknowledged.removeAll(keepingCapacity: words <= 16)
-    for _ in 0..<words { acknowledged.append(0) }
-  }
-
-  func isAcknowledged(_ packet: Int) -> Bool {
-    guard packets > 1 else { return missing == 0 }
-    return acknowledged[packet / 64] >> UInt64(packet % 64) & 1 != 0
-  }
-
-  func acknowledge(_ packet: Int) {
-    if packets > 1 { acknowledged[packet / 64] |= 1 << UInt64(packet % 64) }
-    missing -= 1
-  }
-}
-
-/// What has become of a message of the outbox.
-struct Outcome {
-  /// `ok` if it was acknowledged.
-  var status: Status
-  var bytes: Int
-  var options: SendOptions
-}
-
 /// What a connection over UDP has accepted that must arrive: reliable messages, and requests and
 /// replies of several packets. It says which packets go into the next datagram.
 final class Outbox {
@@ -66,73 +7,100 @@ final class Outbox {
     var channel: UInt8?
     /// Messages of which a packet is still to be sent for the first time.
     var unsent = FIFO<UInt32>()
-    /// Those of a channel that have begun and are not done, by their places.
+    /// Those of a channel that have begun, from the first one that is not done, by their places.
     var begun = FIFO<UInt32>()
-    var nextPlace: UInt32 = 0
+    var nextPlace: UInt32
+
+    init(channel: UInt8?, firstPlace: UInt32) {
+      self.channel = channel
+      nextPlace = firstPlace
+    }
   }
 
   /// The messages that have begun, and that the receiver may have to hold, stay below this; one
-  /// larger may be alone (notes.md 6).
+  /// larger may be besides (notes.md 6.4).
   static let heldLimit = 4_194_304
 
   var recovery: LossRecovery
+  /// Packets that were sent again.
   private(set) var resent: UInt64 = 0
   /// What has become of messages, for the owner to take.
   var outcomes = FIFO<Outcome>()
 
+  private let pool: OutboxPool
+  private let firstNumber: UInt32
   private var messages = FIFO<OutboxMessage>()
   /// The number of the first of `messages`.
-  private var base: UInt32 = 0
+  private var base: UInt32
   private var lanes: [Lane] = []
   /// The lane that comes first next time.
   private var turn = 0
+  /// Entries of all `unsent`.
+  private var unsentCount = 0
+  /// By what is begun: of messages that fit below `heldLimit` together, and larger ones.
   private var heldBytes = 0
+  private var largeHeld = 0
   /// A packet to be sent again that had no room in the last datagram.
   private var stashed: FrameRef?
   private var byKey: [UInt64: UInt32] = [:]
-  private var spare: [OutboxMessage] = []
+  /// Requests by message id, for those who give them up.
+  private var requests: [UInt32: UInt32] = [:]
 
-  init(now: Instant) {
-    recovery = LossRecovery(now: now)
+  /// - Parameter firstNumber: of datagrams, places and messages; 0 but in tests.
+  init(now: Instant, pool: OutboxPool, firstNumber: UInt32 = 0) {
+    recovery = LossRecovery(now: now, firstNumber: UInt64(firstNumber))
+    self.pool = pool
+    self.firstNumber = firstNumber
+    base = firstNumber
   }
 
   /// Whether everything was acknowledged or given up.
   var isEmpty: Bool { messages.isEmpty }
 
+  /// Whether there may be a packet to send; if not, acknowledgements or losses are waited for.
+  var hasWork: Bool { unsentCount > 0 || stashed != nil || recovery.hasLost }
+
   // MARK: Accepting
 
-  /// Takes a message; one that waits with the same key gives its place.
+  /// Takes a message; one that waits with the same key is given up, and gives its place if it is
+  /// of the same channel. `shared` is the same payload, if there is an array of it.
   func append(
-    _ head: MessageHead, _ bytes: [UInt8], _ options: SendOptions, deadline: Instant
+    _ head: MessageHead, _ payload: Span<UInt8>, shared: [UInt8]?, _ options: SendOptions,
+    deadline: Instant
   ) {
+    let isReliable = head.kind == .reliable
+    let lane = lane(isReliable ? options.channel : nil)
+    let packetSize = isReliable ? WireFormat.reliableFragment : WireFormat.requestFragment
     if options.key != 0, let number = byKey[options.key], let old = message(number),
       old.state == .waiting
     {
-      outcomes.append(Outcome(status: .superseded, bytes: old.size, options: old.options))
-      old.set(bytes, packetSize: old.packetSize)
-      old.options = options
-      old.deadline = deadline
-      return
+      guard old.lane != lane else {
+        outcomes.append(Outcome(status: .superseded, bytes: old.size, options: old.options))
+        old.set(payload, shared, packetSize: packetSize)
+        old.options = options
+        old.deadline = deadline
+        return
+      }
+      finish(number, old, .superseded)
     }
-    let message = spare.popLast() ?? OutboxMessage()
-    let isReliable = head.kind == .reliable
+    let message = pool.take()
     message.head = head
     message.options = options
     message.deadline = deadline
     message.state = .waiting
-    message.lane = lane(isReliable ? options.channel : nil)
-    message.set(
-      bytes,
-      packetSize: isReliable ? WireFormat.reliableFragment : WireFormat.requestFragment)
+    message.lane = lane
+    message.set(payload, shared, packetSize: packetSize)
     let number = base &+ UInt32(truncatingIfNeeded: messages.count)
     if options.key != 0 { byKey[options.key] = number }
-    lanes[message.lane].unsent.append(number)
+    if head.kind == .request, let messageID = head.messageID { requests[messageID] = number }
+    lanes[lane].unsent.append(number)
+    unsentCount += 1
     messages.append(message)
   }
 
   private func lane(_ channel: UInt8?) -> Int {
     if let index = lanes.firstIndex(where: { $0.channel == channel }) { return index }
-    lanes.append(Lane(channel: channel))
+    lanes.append(Lane(channel: channel, firstPlace: firstNumber))
     return lanes.count - 1
   }
 
@@ -142,19 +110,16 @@ final class Outbox {
 
   /// Gives up a request that nobody waits for any more.
   func cancelRequest(_ messageID: UInt32) {
-    for offset in 0..<messages.count {
-      guard let message = messages[offset], message.head.kind == .request,
-        message.head.messageID == messageID, message.state != .done
-      else { continue }
-      return finish(base &+ UInt32(truncatingIfNeeded: offset), message, .cancelled)
-    }
+    guard let number = requests[messageID], let message = message(number), message.state != .done
+    else { return }
+    finish(number, message, .cancelled)
   }
 
   // MARK: Sending
 
   /// Puts packets into a datagram as long as they fit: first what was lost, then what was not sent
-  /// before, the lanes in turn. Returns whether there were any.
-  func fill(_ builder: inout DatagramBuilder, session: UInt64?, at now: Instant) -> Bool {
+  /// before, the lanes in turn.
+  func fill(_ builder: inout DatagramBuilder, session: UInt64?, at now: Instant) -> Filling {
     var hasAny = false
     while let frame = stashed ?? recovery.takeLost() {
       stashed = nil
@@ -163,22 +128,25 @@ final class Outbox {
       else { continue }
       guard append(message, Int(frame.packet), to: &builder, session) else {
         stashed = frame
-        return hasAny
+        return Filling(hasAny: hasAny, hasMore: true)
       }
       recovery.add(frame)
       resent &+= 1
       hasAny = true
     }
     while let number = nextUnsent(at: now), let message = message(number) {
-      guard append(message, message.nextPacket, to: &builder, session) else { return hasAny }
+      guard append(message, message.nextPacket, to: &builder, session) else {
+        return Filling(hasAny: hasAny, hasMore: true)
+      }
+      if message.state == .waiting { begin(message, number) }
       recovery.add(
         FrameRef(message: number, packet: UInt16(truncatingIfNeeded: message.nextPacket)))
       message.nextPacket += 1
-      if message.nextPacket == message.packets { _ = lanes[message.lane].unsent.popFirst() }
+      if message.nextPacket == message.packets { popUnsent(message.lane) }
       turn = message.lane + 1
       hasAny = true
     }
-    return hasAny
+    return Filling(hasAny: hasAny, hasMore: false)
   }
 
   private func append(
@@ -187,54 +155,71 @@ final class Outbox {
     var head = message.head
     head.numPackets = UInt16(truncatingIfNeeded: message.packets)
     head.packetID = UInt16(truncatingIfNeeded: packet)
-    let range = WireFormat.packetRange(packet, of: message.size, size: message.packetSize)
     let bytes = message.bytes
-    return builder.append(head, session: session, payload: bytes.span.extracting(range))
+    return builder.append(
+      head, session: session, payload: bytes.span.extracting(message.range(of: packet)))
   }
 
-  /// The message whose next packet is to be sent for the first time; it has begun then.
+  private func popUnsent(_ lane: Int) {
+    _ = lanes[lane].unsent.popFirst()
+    unsentCount -= 1
+  }
+
+  /// The message whose next packet is to be sent for the first time. If it has not begun, it has
+  /// the place that it gets when it does.
   private func nextUnsent(at now: Instant) -> UInt32? {
+    guard unsentCount > 0 else { return nil }
     for step in 0..<lanes.count {
       let index = (turn + step) % lanes.count
       while let number = lanes[index].unsent.first {
         guard let message = message(number), message.state != .done else {
-          _ = lanes[index].unsent.popFirst()
+          popUnsent(index)
           continue
         }
         if message.state == .begun { return number }
         if now > message.deadline {
-          _ = lanes[index].unsent.popFirst()
+          popUnsent(index)
           finish(number, message, .expired)
           continue
         }
         guard mayBegin(message, index) else { break }
-        begin(message, number, index)
+        if let channel = lanes[index].channel {
+          message.head.place = ChannelPlace(channel: channel, place: lanes[index].nextPlace)
+        }
         return number
       }
     }
     return nil
   }
 
-  /// Whether the receiver must have room for one more message of this channel.
+  /// Whether the receiver must have room for one more message of this lane.
   private func mayBegin(_ message: OutboxMessage, _ index: Int) -> Bool {
-    guard let channel = lanes[index].channel else { return true }
-    guard heldBytes == 0 || heldBytes + message.size <= Outbox.heldLimit else { return false }
+    guard lanes[index].channel != nil else { return true }
+    let cost = message.holdCost
+    if cost > Outbox.heldLimit {
+      guard largeHeld == 0 else { return false }
+    } else if heldBytes + cost > Outbox.heldLimit {
+      return false
+    }
     guard let oldest = lanes[index].begun.first.flatMap({ self.message($0)?.head.place?.place })
     else { return true }
-    _ = channel
     return lanes[index].nextPlace &- oldest < WireFormat.channelWindow
   }
 
-  private func begin(_ message: OutboxMessage, _ number: UInt32, _ index: Int) {
+  /// The first packet of a message is sent.
+  private func begin(_ message: OutboxMessage, _ number: UInt32) {
     message.state = .begun
-    if message.options.key != 0, byKey[message.options.key] == number {
-      byKey[message.options.key] = nil
-    }
-    guard let channel = lanes[index].channel else { return }
-    message.head.place = ChannelPlace(channel: channel, place: lanes[index].nextPlace)
-    lanes[index].nextPlace &+= 1
-    lanes[index].begun.append(number)
-    heldBytes += message.size
+    forgetKey(message, number)
+    guard lanes[message.lane].channel != nil else { return }
+    lanes[message.lane].nextPlace &+= 1
+    lanes[message.lane].begun.append(number)
+    hold(message, 1)
+  }
+
+  /// Counts a message that the receiver may have to hold, or no more.
+  private func hold(_ message: OutboxMessage, _ sign: Int) {
+    let cost = message.holdCost
+    if cost > Outbox.heldLimit { largeHeld += sign } else { heldBytes += sign * cost }
   }
 
   // MARK: Outcomes
@@ -249,28 +234,40 @@ final class Outbox {
   }
 
   private func finish(_ number: UInt32, _ message: OutboxMessage, _ status: Status) {
+    // Nobody waits for another one before it is delivered.
+    if message.state == .begun, lanes[message.lane].channel == 0 { hold(message, -1) }
     message.state = .done
-    message.bytes = []
-    if message.options.key != 0, byKey[message.options.key] == number {
-      byKey[message.options.key] = nil
+    message.clear()
+    forgetKey(message, number)
+    if message.head.kind == .request, let messageID = message.head.messageID {
+      requests[messageID] = nil
     }
     outcomes.append(Outcome(status: status, bytes: message.size, options: message.options))
     retire(message.lane)
     while let first = messages.first, first.state == .done {
       _ = messages.popFirst()
       base &+= 1
-      if spare.count < 64 { spare.append(first) }
+      pool.giveBack(first)
+    }
+    messages.shrink(to: 1024)
+  }
+
+  private func forgetKey(_ message: OutboxMessage, _ number: UInt32) {
+    if message.options.key != 0, byKey[message.options.key] == number {
+      byKey[message.options.key] = nil
     }
   }
 
-  /// Takes out of a lane the messages that the receiver need not hold any more: those before which
-  /// none is missing.
+  /// Takes out of a lane the messages before which none is missing: of an ordered channel the
+  /// receiver need not hold them any more.
   private func retire(_ lane: Int) {
     while let number = lanes[lane].begun.first {
       guard let message = message(number), message.state == .done else { return }
-      heldBytes -= message.size
+      if lanes[lane].channel != 0 { hold(message, -1) }
       _ = lanes[lane].begun.popFirst()
     }
+    lanes[lane].begun.shrink(to: 256)
+    lanes[lane].unsent.shrink(to: 256)
   }
 
   /// Gives everything up, for the reason that the connection has ended.

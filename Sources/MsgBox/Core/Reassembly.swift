@@ -84,10 +84,12 @@ package struct Reassembly {
   ///
   /// `largest` is the largest message that is accepted, in bytes. `allowance` is by how much
   /// `heldBytes` may grow; for more, the messages that are not reliable and wait for longest are
-  /// freed, which `takeFreed` counts. The fragment that completes a message always has room.
+  /// freed, which `takeFreed` counts. The fragment that completes a message always has room, if that
+  /// `isDeliveredAtOnce` and does not wait for others.
   package mutating func add(
     _ key: FragmentKey, replyID: UInt16, numPackets: UInt16, packetID: UInt16,
-    payload: Span<UInt8>, largest: Int, allowance: Int, at now: Instant
+    payload: Span<UInt8>, largest: Int, allowance: Int, isDeliveredAtOnce: Bool = true,
+    at now: Instant
   ) -> Assembly {
     let fragment = Fragment(
       replyID: replyID, numPackets: numPackets, packetID: packetID, count: payload.count)
@@ -100,7 +102,7 @@ package struct Reassembly {
       kill(slot, reason)
       return .drop(reason)
     }
-    if !messages[slot].isCompleted(by: fragment) {
+    if !isDeliveredAtOnce || !messages[slot].isCompleted(by: fragment) {
       let cost = messages[slot].cost(of: fragment)
       guard makeRoom(cost, allowance: allowance, sparing: slot) else {
         return noRoom(key, slot: slot)

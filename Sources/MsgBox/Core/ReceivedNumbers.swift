@@ -69,6 +69,9 @@ package struct ReceivedNumbers {
     return true
   }
 
+  /// How many ranges `takeAck` gives.
+  package var rangesToTell: Int { max(untold, 1) }
+
   /// What an ack says now: the largest number received, how long ago that was, and the ranges,
   /// newest first, in place of what `ranges` held; both ends belong to a range. Nothing is owed
   /// then. Nil before the first number.

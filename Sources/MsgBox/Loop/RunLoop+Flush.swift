@@ -17,7 +17,15 @@ extension RunLoop {
     }
   }
 
+  /// Sends in the middle of a turn, once so many numbered datagrams were received that their senders
+  /// may wait for the acknowledgement.
+  func acknowledgeSoon() {
+    guard endpoint.trackedReceived &- trackedAtFlush >= 128, !isEnding else { return }
+    flushDatagrams()
+  }
+
   private func flushDatagrams() {
+    trackedAtFlush = endpoint.trackedReceived
     let sentAt = now
     var isFull = true
     while isFull {

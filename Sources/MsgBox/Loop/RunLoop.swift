@@ -39,6 +39,8 @@ package final class RunLoop {
   /// How many ready sockets the last turn served before its time was up: the next one begins behind
   /// them.
   var served = 0
+  /// The numbered datagrams that were received before datagrams were last sent.
+  var trackedAtFlush: UInt64 = 0
   private var isTurning = false
   /// `shutDown` was called: nothing more is delivered.
   private(set) var isEnding = false
