@@ -39,7 +39,6 @@ let package = Package(
     example("swift-backpressure-producer"),
     example("swift-async"),
     example("swift-upload"),
-    example("swift-broadcast"),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
   ]

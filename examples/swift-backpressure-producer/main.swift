@@ -17,7 +17,7 @@ let box = try MessageBox()
 try box.connect(to: "\(arguments[1])://127.0.0.1:\(arguments[2])")
 
 /// Sends until the queue is at its mark; `writable` goes on from there.
-func produce(for consumer: Connection) {
+@MainActor func produce(for consumer: Connection) {
   while sent < total {
     for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: sent >> (8 * index)) }
     do throws(MessageError) {

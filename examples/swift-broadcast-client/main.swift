@@ -17,7 +17,7 @@ for _ in counts {
   clients.append(try box.connect(to: "\(arguments[1])://127.0.0.1:\(arguments[2])"))
 }
 
-func end(_ connection: Connection, _ text: String) {
+@MainActor func end(_ connection: Connection, _ text: String) {
   guard let client = clients.firstIndex(of: connection) else { return }
   print("client \(client): \(counts[client].all) for all, \(counts[client].one) for one (\(text))")
   ended += 1

@@ -18,7 +18,7 @@ var options = Options()
 options.sendMarkMessages = 3  // so small that the second broadcast skips who got two of the others
 let listener = try box.listen(on: "\(arguments[1])://*:\(arguments[2])", options: options)
 
-func speak() throws(MessageError) {
+@MainActor func speak() throws(MessageError) {
   for _ in 0...clients {  // each in turn, so the first one gets two
     let chosen = try box.sendAny("one", from: listener, options: .reliable())
     print("to one:", box.address(of: chosen) ?? "")
@@ -31,7 +31,7 @@ func speak() throws(MessageError) {
 }
 
 /// A client that was skipped because its queue was at the mark has room again.
-func makeUp(_ client: Connection) throws(MessageError) {
+@MainActor func makeUp(_ client: Connection) throws(MessageError) {
   guard skipped.contains(client) else { return }
   print("made up:", box.address(of: client) ?? "")
   try box.send("all", to: client, options: .reliable())

@@ -18,7 +18,7 @@ var fileIsRight = false
 var next = [Int](repeating: 0, count: 8)
 var mistakes = 0
 
-func receive(_ bytes: RawSpan) {
+@MainActor func receive(_ bytes: RawSpan) {
   guard bytes.byteCount < 64 else {
     var checksum: UInt32 = 0
     for byte in [UInt8](bytes) { checksum = checksum &* 31 &+ UInt32(byte) }
@@ -39,7 +39,7 @@ func receive(_ bytes: RawSpan) {
   }
 }
 
-func report() {
+@MainActor func report() {
   for (channel, count) in next.enumerated() where count > 0 {
     print("channel \(channel): \(count) messages")
   }
