@@ -61,7 +61,7 @@ extension Endpoint {
     if isUDP, isTracked(head, message.count, options, slot) {
       putIntoOutbox(
         head, message, shared: shared, slot, traffic, options, deadline: deadline, at: now)
-    } else if options.waits || isUDP && message.count > singlePacketRoom(slot, head) {
+    } else if options.waits || mustWait(head, message.count, slot, traffic) {
       let bytes = shared ?? [UInt8](copying: message)
       wait(
         WaitingMessage(head: head, bytes: bytes, options: options, deadline: deadline), slot,
@@ -70,6 +70,17 @@ extension Endpoint {
       pack(head, message, slot, traffic, counts: true, at: now)
     } else {
       writeFrame(head, message, slot, traffic, options)
+    }
+  }
+
+  /// Whether a message that could be sent at once waits all the same: because it needs several
+  /// packets, or not to overtake in a stream those that wait.
+  private func mustWait(
+    _ head: MessageHead, _ count: Int, _ slot: Int, _ traffic: Traffic
+  ) -> Bool {
+    switch connections[slot].transport {
+    case .udp: count > singlePacketRoom(slot, head)
+    case .tcp: !traffic.waiting.isEmpty
     }
   }
 
