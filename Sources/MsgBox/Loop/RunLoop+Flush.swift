@@ -9,16 +9,21 @@ extension RunLoop {
   /// Sends within what is left of this turn's share.
   func sendQueued() {
     guard !sendsNothing else { return }
-    let ends = now + Self.budget
     flushDatagrams()
+    let ends = now + Self.sendBudget
     while let id = endpoint.pollStream(at: now) {
       writeStream(id)
       if now >= ends { return }
     }
   }
 
+  /// In the middle of a long receive, sends what should not wait for its end.
+  func sendBetween() {
+    if !isEnding, now.since(sentAt) >= Self.sendGap { flushDatagrams() }
+  }
+
   private func flushDatagrams() {
-    let sentAt = now
+    sentAt = now
     var isFull = true
     while isFull {
       while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {
