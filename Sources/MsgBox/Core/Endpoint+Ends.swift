@@ -72,6 +72,7 @@ extension Endpoint {
     if let traffic = connection.traffic {
       timers.cancel(&traffic.recoveryTimer)
       timers.cancel(&traffic.reassemblyTimer)
+      timers.cancel(&traffic.expiryTimer)
       traffic.reassembly = nil
       traffic.inbox = nil
       hold(traffic, 0)

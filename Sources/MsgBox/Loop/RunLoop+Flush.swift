@@ -9,24 +9,26 @@ extension RunLoop {
   /// Sends within what is left of this turn's share.
   func sendQueued() {
     guard !sendsNothing else { return }
-    let ends = now + Self.budget
     flushDatagrams()
+    let ends = now + Self.sendBudget
     while let id = endpoint.pollStream(at: now) {
       writeStream(id)
       if now >= ends { return }
     }
   }
 
-  /// Sends in the middle of a turn, once so many numbered datagrams were received that their senders
-  /// may wait for the acknowledgement.
-  func acknowledgeSoon() {
-    guard endpoint.trackedReceived &- trackedAtFlush >= 128, !isEnding else { return }
-    flushDatagrams()
+  /// In the middle of a long receive, sends what should not wait for its end: after a while, or once
+  /// so many numbered datagrams came that their senders may wait for the acknowledgement.
+  func sendBetween() {
+    guard !isEnding else { return }
+    if endpoint.trackedReceived &- trackedAtFlush >= 128 || now.since(sentAt) >= Self.sendGap {
+      flushDatagrams()
+    }
   }
 
   private func flushDatagrams() {
     trackedAtFlush = endpoint.trackedReceived
-    let sentAt = now
+    sentAt = now
     var isFull = true
     while isFull {
       while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {

@@ -108,8 +108,8 @@ extension RunLoop {
         take(index, on: socket, at: receivedAt, deliver)
       }
       guard socket.isOpen, !isEnding, count == DatagramBatch.capacity else { return .drained }
-      acknowledgeSoon()
       if now >= turnEnds { return .more }
+      sendBetween()
     }
     return .more
   }
