@@ -61,7 +61,7 @@ extension Endpoint {
     if isUDP, isTracked(head, message.count, options, slot) {
       putIntoOutbox(
         head, message, shared: shared, slot, traffic, options, deadline: deadline, at: now)
-    } else if options.waits || isUDP && message.count > singlePacketRoom(slot, head) {
+    } else if waits(message.count, head, options, slot, traffic) {
       let bytes = shared ?? [UInt8](copying: message)
       wait(
         WaitingMessage(head: head, bytes: bytes, options: options, deadline: deadline), slot,
@@ -71,6 +71,16 @@ extension Endpoint {
     } else {
       writeFrame(head, message, slot, traffic, options)
     }
+  }
+
+  /// Whether a message must stay in its own form until its turn: it has a key or a deadline, or needs
+  /// several packets, or on a stream, where the order is kept, one before it waits.
+  private func waits(
+    _ count: Int, _ head: MessageHead, _ options: SendOptions, _ slot: Int, _ traffic: Traffic
+  ) -> Bool {
+    if options.waits { return true }
+    return connections[slot].transport == .udp
+      ? count > singlePacketRoom(slot, head) : !traffic.waiting.isEmpty
   }
 
   /// Whether a message over UDP is sent until it is acknowledged.
