@@ -88,6 +88,8 @@ package struct ConnectionRecord: Vacant, Linked {
   var lastSent = Instant(nanoseconds: 0)
   /// The largest message that the peer accepts.
   var peerLargest = UInt32.max
+  /// The round trip over UDP before there is `traffic`, in microseconds; 0 is unknown.
+  private var roundTripMicroseconds: UInt32 = 0
   var userWords = UserWords()
   var traffic: Traffic?
   var clientState: ClientState?
@@ -98,6 +100,18 @@ package struct ConnectionRecord: Vacant, Linked {
   /// The address that our datagrams must come from: that which the peer has sent to. A client's
   /// socket knows its own.
   var sendLocal: Address { role == .server ? local : .unspecified }
+
+  /// The round trip over UDP as it was known before there was `traffic`; nil is unknown.
+  var roundTrip: Interval? {
+    get {
+      roundTripMicroseconds == 0
+        ? nil : Interval(nanoseconds: UInt64(roundTripMicroseconds) * 1000)
+    }
+    set {
+      guard let newValue else { return }
+      roundTripMicroseconds = UInt32(clamping: max(newValue.nanoseconds / 1000, 1))
+    }
+  }
 
   /// Whether there is a session: packets are taken, and silence is judged.
   var hasSession: Bool { phase == .open || phase == .closing }
@@ -118,6 +132,8 @@ final class ClientState {
   /// When the next hello, or the next confirmation, is due.
   var nextHello = Instant(nanoseconds: 0)
   var helloGap = Interval.milliseconds(500)
+  /// When the first hello to the candidate at hand was sent; nil if it was sent again.
+  var helloSentAt: Instant?
   /// Confirmations that are still to be repeated: 0.5, 1, 2, 4 s.
   var confirmationsLeft = 0
   var confirmationGap = Interval.milliseconds(500)

@@ -19,7 +19,10 @@ package struct Counters: Sendable {
 
   package func dropped(_ reason: DropReason) -> UInt64 { drops[Int(reason.rawValue)] }
 
-  package var allDrops: UInt64 {
+  package var allDrops: UInt64 { Self.sum(of: drops) }
+
+  /// Drops of all reasons.
+  static func sum(of drops: Drops) -> UInt64 {
     var sum: UInt64 = 0
     for index in drops.indices { sum &+= drops[index] }
     return sum

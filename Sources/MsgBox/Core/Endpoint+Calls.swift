@@ -121,10 +121,9 @@ extension Endpoint {
     for slot in connections.slots where connections.isLive(slot) {
       if let state = connections[slot].listenerState { refusePendingHellos(state) }
       guard connections[slot].role != .listener, connections[slot].hasSession else { continue }
-      if connections[slot].transport == .udp {
-        sendLast(slot, at: now)
-      } else {
-        appendToStream(connections[slot].socket, .close(.normal), session: nil)
+      switch connections[slot].transport {
+      case .udp: sendLast(slot, at: now)
+      case .tcp: writeLast(slot)
       }
     }
     for slot in connections.slots { connections.remove(slot) }
@@ -146,6 +145,7 @@ extension Endpoint {
     implicitPeers = ImplicitPeers()
     bySendSession = [:]
     for slot in gets.slots { gets.remove(slot) }
+    getBytes = []
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     ready = FIFO()

@@ -97,6 +97,7 @@ extension Endpoint {
     connections[slot].session = newSession()
     connections[slot].phase = .helloing
     state.helloGap = .milliseconds(500)
+    state.helloSentAt = now
     sendHello(slot, at: now)
     return true
   }
@@ -199,6 +200,11 @@ extension Endpoint {
   /// The peer is there and has told its id: the client's outcome.
   mutating func accepted(_ slot: Int, by peer: Introduction, at now: Instant) {
     timers.cancel(&connections[slot].timer)
+    if connections[slot].transport == .udp,
+      let sentAt = connections[slot].clientState?.helloSentAt
+    {
+      connections[slot].roundTrip = now.since(sentAt)
+    }
     open(slot, peer: peer, at: now)
     emit(.connectionSetup, slot)
     flushEarly(slot, at: now)
@@ -245,6 +251,7 @@ extension Endpoint {
     } else if connections[slot].phase == .helloing, connections[slot].transport == .udp,
       now >= state.nextHello
     {
+      state.helloSentAt = nil
       sendHello(slot, at: now)
     } else {
       armConnecting(slot, at: now)

@@ -151,7 +151,7 @@ extension Endpoint {
       sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
-      if token != challengeToken(slot) { counters.drop(.staleResponse) }
+      receivePathResponse(token, slot, at: now)
     case .hello, .accept:
       // Solitary, so the first of their datagrams, and handled there.
       counters.drop(.malformed)

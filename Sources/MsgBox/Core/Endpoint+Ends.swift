@@ -59,6 +59,7 @@ extension Endpoint {
       unlink(slot)
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)
+      sweepRotation(Int(connection.beats))
       if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
       if connection.flags.contains(.implicit) {
         let key = ImplicitPeers.Key(socket: connection.socket, remote: connection.remote)
@@ -111,7 +112,6 @@ extension Endpoint {
     traffic.builderMessages = 0
     traffic.builderBytes = 0
     traffic.sealed = FIFO()
-    traffic.outbox = nil
     return undelivered
   }
 
@@ -121,12 +121,16 @@ extension Endpoint {
   mutating func close(
     _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
   ) {
-    let traffic = traffic(slot)
+    // One that never carried a message needs no memory for its end either.
+    guard let traffic = connections[slot].traffic else {
+      return sayClose(slot, reason, status, at: now)
+    }
     traffic.closeReason = reason
     traffic.closeStatus = status
     connections[slot].phase = .closing
     failAllGets(slot, .connectionEnded)
     removeAllRequests(slot)
+    resumeStream(connections[slot].socket)
     guard !isFlushed(slot, traffic) else { return finishClosing(slot, at: now) }
     timers.cancel(&connections[slot].timer)
     connections[slot].timer = timers.schedule(
@@ -138,23 +142,35 @@ extension Endpoint {
     connections[slot].transport == .udp ? traffic.isFlushed : traffic.queuedMessages == 0
   }
 
-  /// Everything that was accepted is delivered, or will not be: the close is sent, and the
-  /// connection has ended.
+  /// Everything that was accepted is delivered, or what is left is given up: the close is sent, and
+  /// the connection has ended.
   mutating func finishClosing(_ slot: Int, at now: Instant) {
-    let traffic = traffic(slot)
+    guard let traffic = connections[slot].traffic else { return }
+    sayClose(slot, traffic.closeReason, traffic.closeStatus, at: now)
+  }
+
+  /// Ends an open connection from our side at once: what is queued is given up.
+  mutating func cutOff(_ slot: Int, at now: Instant) {
+    failAllGets(slot, .connectionEnded)
+    sayClose(slot, .normal, .endLocal, at: now)
+  }
+
+  private mutating func sayClose(
+    _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
+  ) {
+    let traffic = connections[slot].traffic
     switch connections[slot].transport {
     case .udp:
-      if !traffic.closeIsPacked {
-        sendControl(.close(traffic.closeReason), session: connections[slot].sendSession, slot)
-      }
-      bury(slot, traffic.closeReason, repeats: Tombstones.repeats, at: now)
+      if traffic?.closeIsPacked != true { sendClose(slot, reason, at: now) }
+      bury(slot, reason, repeats: Tombstones.repeats, at: now)
     case .tcp:
       let socket = connections[slot].socket
       stream(socket)?.dropUnbegun()
-      appendToStream(socket, .close(traffic.closeReason), session: nil)
+      if let traffic { writeOwedAck(socket, traffic) }
+      appendToStream(socket, .close(reason), session: nil)
       beginClosing(socket, at: now)
     }
-    end(slot, .connectionClosed, traffic.closeStatus, at: now)
+    end(slot, .connectionClosed, status, at: now)
   }
 
   /// The peer said close: it is answered once, and the local event follows.

@@ -1,5 +1,8 @@
 /// Gets of ours that wait: their ids, their time-outs, and sending them again.
 extension Endpoint {
+  /// Payload buffers of gets that are kept for later ones.
+  private static let maxSpareGetBytes = 1024
+
   /// Queues a request, and begins to wait for its reply.
   mutating func get(
     _ message: Span<UInt8>, _ slot: Int, context: UInt, timeout: Interval?, at now: Instant
@@ -20,7 +23,7 @@ extension Endpoint {
     get.isTracked = connections[slot].transport == .udp && !isSingle
     get.maySendAgain = connections[slot].transport == .udp && isSingle && !isImplicit
     guard let index = gets.insert(get) else { return .failure(.busy) }
-    traffic.getsByReplyID[replyID] = UInt32(index)
+    traffic.replyIDs.add(replyID, get: index)
     gets.append(index, to: &traffic.waitingGets)
     if get.maySendAgain { keep(message, of: index) }
     if connections[slot].phase == .open {
@@ -34,43 +37,45 @@ extension Endpoint {
 
   /// The next reply id that is neither 0 nor in use.
   private func freeReplyID(_ traffic: Traffic, at now: Instant) -> UInt16? {
-    releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
-    if traffic.getsByReplyID.count + traffic.quarantined.count >= Int(UInt16.max) {
-      guard releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1) else {
+    if !traffic.quarantined.isEmpty {
+      releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
+      if traffic.replyIDs.count + traffic.quarantined.count >= Int(UInt16.max) {
+        releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1)
+      }
+      guard traffic.replyIDs.count + traffic.quarantined.count < Int(UInt16.max) else {
         return nil
       }
     }
-    var replyID = traffic.lastReplyID
-    for _ in 0..<Int(UInt16.max) {
-      replyID = replyID == .max ? 1 : replyID + 1
-      if traffic.getsByReplyID[replyID] == nil, !traffic.quarantined.contains(replyID) {
-        return replyID
-      }
-    }
-    return nil
+    return traffic.replyIDs.next(after: traffic.lastReplyID, reserved: traffic.quarantined)
   }
 
-  /// Frees the ids whose late replies are no longer to be feared. Returns whether there was one.
-  @discardableResult
+  /// Frees the ids whose late replies are no longer to be feared.
   private func releaseQuarantine(
     _ traffic: Traffic, olderThan age: Interval, at now: Instant, atMost limit: Int = .max
-  ) -> Bool {
+  ) {
     var released = 0
     while released < limit, let oldest = traffic.quarantine.first, now.since(oldest.since) >= age {
       _ = traffic.quarantine.popFirst()
       traffic.quarantined.remove(oldest.replyID)
       released += 1
     }
-    return released > 0
   }
 
   // MARK: Sending again
 
-  /// Keeps the payload of a request in the buffer of its slot.
+  /// Keeps the payload of a request for the slot of its get.
   private mutating func keep(_ message: Span<UInt8>, of index: Int) {
     while getBytes.count <= index { getBytes.append([]) }
-    getBytes[index].removeAll(keepingCapacity: true)
-    getBytes[index].append(bytes: message)
+    var buffer = spareGetBytes.popLast() ?? []
+    buffer.removeAll(keepingCapacity: true)
+    buffer.append(bytes: message)
+    getBytes[index] = buffer
+  }
+
+  private mutating func releaseBytes(of index: Int) {
+    var buffer: [UInt8] = []
+    swap(&buffer, &getBytes[index])
+    if spareGetBytes.count < Self.maxSpareGetBytes { spareGetBytes.append(buffer) }
   }
 
   /// A request was handed to what sends it: from here on its reply is waited for.
@@ -78,13 +83,15 @@ extension Endpoint {
     gets[index].sentAt = now
     gets[index].sendings = 1
     gets[index].firstAttempt = UInt8(clamping: traffic.replyTimer.firstAttempt)
+    gets[index].datagram = traffic.openDatagram
     armGet(index, traffic, at: now)
   }
 
   private mutating func armGet(_ index: Int, _ traffic: Traffic, at now: Instant) {
-    var due = gets[index].deadline
-    if gets[index].maySendAgain {
-      let attempt = Int(gets[index].firstAttempt) + Int(gets[index].sendings) - 1
+    let get = gets[index]
+    var due = get.deadline
+    if get.maySendAgain, !get.hasPartOfReply {
+      let attempt = Int(get.firstAttempt) + Int(get.sendings) - 1
       due = min(due, now + traffic.replyTimer.timeout(attempt: attempt))
     }
     timers.cancel(&gets[index].timer)
@@ -99,17 +106,30 @@ extension Endpoint {
     guard now < get.deadline, let traffic = connections[slot].traffic else {
       return getTimedOut(index, at: now)
     }
-    let socket = connections[slot].socket
-    // What the system has not taken yet need not be sent twice.
-    if connections[slot].phase == .open, !sockets[Int(socket.rawValue)].isBlocked {
-      let head = MessageHead(
-        kind: .request, replyID: get.replyID, messageID: get.messageID)
-      gets[index].sendings = get.sendings == .max ? .max : get.sendings + 1
-      traffic.resent &+= 1
-      let bytes = getBytes[index]
-      pack(head, bytes.span, slot, traffic, counts: false, at: now)
-    }
+    if isToBeSentAgain(get, slot, traffic) { sendAgain(index, slot, traffic, at: now) }
     armGet(index, traffic, at: now)
+  }
+
+  /// Whether another copy of a request may help: not of one that the system has not taken yet, nor
+  /// while it takes nothing, nor if the reply is coming.
+  private func isToBeSentAgain(_ get: WaitingGet, _ slot: Int, _ traffic: Traffic) -> Bool {
+    guard get.maySendAgain, !get.hasPartOfReply, connections[slot].phase == .open else {
+      return false
+    }
+    let hasLeft = Int32(bitPattern: traffic.datagramsTaken &- get.datagram) > 0
+    return hasLeft && !sockets[Int(connections[slot].socket.rawValue)].isBlocked
+  }
+
+  private mutating func sendAgain(
+    _ index: Int, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) {
+    let get = gets[index]
+    let head = MessageHead(kind: .request, replyID: get.replyID, messageID: get.messageID)
+    let bytes = getBytes[index]
+    pack(head, bytes.span, slot, traffic, counts: false, at: now)
+    gets[index].sendings = get.sendings == .max ? .max : get.sendings + 1
+    gets[index].datagram = traffic.openDatagram
+    traffic.resent &+= 1
   }
 
   // MARK: Outcomes
@@ -118,10 +138,10 @@ extension Endpoint {
     timers.cancel(&gets[index].timer)
     let get = gets[index]
     if let traffic = connections[Int(get.connection)].traffic {
-      traffic.getsByReplyID[get.replyID] = nil
+      traffic.replyIDs.remove(get.replyID)
       gets.unlink(index, from: &traffic.waitingGets)
     }
-    if get.maySendAgain, getBytes[index].capacity > 256 { getBytes[index] = [] }
+    if get.maySendAgain { releaseBytes(of: index) }
     gets.remove(index)
   }
 
@@ -148,12 +168,18 @@ extension Endpoint {
   }
 
   private mutating func getTimedOut(_ index: Int, at now: Instant) {
-    let get = gets[index]
-    if get.messageID == nil, let traffic = connections[Int(get.connection)].traffic {
-      traffic.quarantine.append(QuarantinedID(replyID: get.replyID, since: now))
-      traffic.quarantined.insert(get.replyID)
-    }
+    quarantine(gets[index], at: now)
     abandonGet(index, .timedOut)
+  }
+
+  /// The reply to a get that is given up may still come; without a message id it would pass for that
+  /// to the next get with the same reply id.
+  private func quarantine(_ get: WaitingGet, at now: Instant) {
+    guard get.messageID == nil, let traffic = connections[Int(get.connection)].traffic else {
+      return
+    }
+    traffic.quarantine.append(QuarantinedID(replyID: get.replyID, since: now))
+    traffic.quarantined.insert(get.replyID)
   }
 
   /// Ends a get of ours: `replyMissing` with `cancelled` follows.
@@ -161,11 +187,8 @@ extension Endpoint {
     guard get.box == configuration.box, gets.contains(get.slot, generation: get.generation) else {
       return .badHandle
     }
-    if gets[get.slot].messageID == nil {
-      getTimedOut(get.slot, at: now)
-    } else {
-      abandonGet(get.slot, .cancelled)
-    }
+    quarantine(gets[get.slot], at: now)
+    abandonGet(get.slot, .cancelled)
     return .ok
   }
 

@@ -110,6 +110,7 @@ extension Endpoint {
     let known = pendingHellos.slot(
       socket: source.socket, source: source.remote, clientSession: hello.session)
     if let known {
+      pendingHellos[known].acceptedAt = nil
       sendAccept(known)
       return
     }
@@ -137,7 +138,7 @@ extension Endpoint {
   ) {
     let pending = PendingHello(
       session: newSession(), peer: hello, listener: UInt32(listener), socket: source.socket,
-      remote: source.remote, local: source.local)
+      remote: source.remote, local: source.local, acceptedAt: now)
     guard let slot = pendingHellos.insert(pending, to: &state.pendingHellos) else {
       counters.drop(.pendingFull)
       return
@@ -168,6 +169,10 @@ extension Endpoint {
     var record = serverRecord(listener, .udp, remote: hello.remote, local: hello.local)
     record.socket = hello.socket
     record.session = hello.session
+    // Later it may be a repeat of a confirmation that was lost.
+    if let time = hello.acceptedAt.map({ now.since($0) }), time < .milliseconds(500) {
+      record.roundTrip = time
+    }
     guard let slot = connections.insert(record) else {
       counters.drop(.connectionsFull)
       return nil

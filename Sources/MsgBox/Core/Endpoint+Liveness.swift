@@ -2,33 +2,41 @@
 extension Endpoint {
   // MARK: The rotation
 
-  /// How long nobody is visited in the rotation of those who owe the peer no heartbeats.
-  private static let idlePace = Interval.seconds(7200)
-
   /// Puts a connection into the rotation of its pace.
   mutating func joinRotation(_ slot: Int, peerLostAfter: UInt32, at now: Instant) {
-    let index = rotationIndex(half: pace(options(slot), peerLostAfter) / 2, at: now)
-    let session = connections[slot].session
+    let index = rotationIndex(half: halfPace(options(slot), peerLostAfter), at: now)
     connections[slot].beats = UInt16(index)
-    rotations[index].add(session, at: now)
-    guard rotations[index].half == Self.idlePace / 2 else { return }
-    // Nobody visits here for long, so each that comes clears away up to two that have ended.
-    for _ in 0..<2 {
-      guard let oldest = rotations[index].next() else { return }
-      if !pendingCloses.remove(oldest) { rotations[index].keep(oldest) }
+    rotations[index].add(connections[slot].session, at: now)
+    sweepRotation(index)
+  }
+
+  /// Nobody is visited in the rotation of those who owe the peer no heartbeats, so whoever joins or
+  /// leaves it clears away those that have ended, up to the second one that has not. Then at most
+  /// about as many ghosts are left as there are live ones, and none behind the last.
+  mutating func sweepRotation(_ index: Int) {
+    guard rotations[index].half == OutBeats.unvisited else { return }
+    var live = 0
+    while live < 2, let oldest = rotations[index].next() {
+      guard !pendingCloses.remove(oldest) else { continue }
+      rotations[index].keep(oldest)
+      live += 1
     }
   }
 
-  /// The longest time between two packets of ours: by the own options, and a third of what the peer
-  /// allows. Paces that peers ask for are rounded down to powers of two, so that no peer can make
-  /// rotations without end.
-  private func pace(_ options: ConnectionOptions, _ peerLostAfter: UInt32) -> Interval {
-    var pace = options.liveness == .beat ? options.heartbeat : Self.idlePace
+  /// Half of the longest time between two packets of ours: by the own options, and a third of what
+  /// the peer allows. Paces that peers ask for are rounded down to powers of two, so that no peer
+  /// can make rotations without end.
+  private func halfPace(_ options: ConnectionOptions, _ peerLostAfter: UInt32) -> Interval {
+    var pace = options.liveness == .beat ? options.heartbeat : OutBeats.unvisited
     if options.keepalive.nanoseconds > 0 { pace = min(pace, options.keepalive) }
-    guard peerLostAfter != 0 else { return pace }
-    let asked = UInt64(max(peerLostAfter, WireFormat.leastLostAfter)) * 1_000_000 / 3
-    guard asked < pace.nanoseconds else { return pace }
-    return Interval(nanoseconds: 1 << UInt64(UInt64.bitWidth - 1 - asked.leadingZeroBitCount))
+    if peerLostAfter != 0 {
+      let asked = UInt64(max(peerLostAfter, WireFormat.leastLostAfter)) * 1_000_000 / 3
+      if asked < pace.nanoseconds {
+        pace = Interval(
+          nanoseconds: 1 << UInt64(UInt64.bitWidth - 1 - asked.leadingZeroBitCount))
+      }
+    }
+    return pace == OutBeats.unvisited ? pace : pace / 2
   }
 
   private mutating func rotationIndex(half: Interval, at now: Instant) -> Int {
@@ -59,7 +67,8 @@ extension Endpoint {
     if options.liveness == .beat {
       let silence = drainedAt.since(connections[slot].lastHeard)
       guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
-      if silence >= options.suspect { probe(slot, at: now) }
+      // The timer of one that is being closed is for the end of that.
+      if silence >= options.suspect, connections[slot].phase == .open { probe(slot, at: now) }
     }
     if let traffic = connections[slot].traffic, !tidy(slot, traffic, options, at: now) { return }
     let half = rotations[Int(connections[slot].beats)].half
@@ -75,19 +84,23 @@ extension Endpoint {
   }
 
   /// Gives back what a connection needs no more, and ends one that holds a part of a reliable
-  /// message of which nothing has come for as long as silence may last, and 10 s at least: its sender
-  /// sends it again much more often than that. False if it has ended.
-  private mutating func tidy(
+  /// message of which nothing has come for too long. False if it has ended.
+  mutating func tidy(
     _ slot: Int, _ traffic: Traffic, _ options: ConnectionOptions, at now: Instant
   ) -> Bool {
     if traffic.replyCache?.isStale(at: now) == true { traffic.replyCache = nil }
-    guard let progress = traffic.reassembly?.oldestReliableProgress,
-      now.since(max(progress, traffic.refusedAt)) >= max(options.lost, .seconds(10)),
+    guard let progress = traffic.reassembly?.oldestReliableProgress else { return true }
+    // What was turned away because the program is slow is no fault of the sender.
+    guard now.since(max(progress, traffic.turnedAwayAt)) >= patience(options),
       connections[slot].phase == .open
     else { return true }
     close(slot, .overload, .overload, at: now)
     return false
   }
+
+  /// How long a part of a reliable message may wait for the next: as long as silence may last, and
+  /// not less than some probes of its sender take, which may be 2 s apart.
+  func patience(_ options: ConnectionOptions) -> Interval { max(options.lost, .seconds(10)) }
 
   /// Sends a heartbeat, unless what is already queued says as much.
   mutating func beat(_ slot: Int, at now: Instant) {
@@ -108,34 +121,55 @@ extension Endpoint {
 
   /// Asks a silent UDP peer for a sign, each second from here until it gives one.
   mutating func probe(_ slot: Int, at now: Instant) {
-    if suspect(slot) { armOpen(slot, at: now) }
+    if suspect(slot, at: now) { armOpen(slot, at: now) }
   }
 
   @discardableResult
-  private mutating func suspect(_ slot: Int) -> Bool {
-    guard connections[slot].transport == .udp, !connections[slot].flags.contains(.implicit),
-      !connections[slot].flags.contains(.suspect)
-    else { return false }
+  private mutating func suspect(_ slot: Int, at now: Instant) -> Bool {
+    guard mayChallenge(slot), !connections[slot].flags.contains(.suspect) else { return false }
     connections[slot].flags.insert(.suspect)
-    sendChallenge(slot)
+    sendChallenge(slot, at: now)
     return true
   }
 
-  private mutating func sendChallenge(_ slot: Int) {
+  private mutating func sendChallenge(_ slot: Int, at now: Instant) {
     sendControl(
-      .pathChallenge(challengeToken(slot)), session: connections[slot].sendSession, slot)
+      .pathChallenge(challengeToken(slot, at: now)), session: connections[slot].sendSession, slot)
   }
 
-  /// The token of a session's challenges: known to nobody who has not seen one, and kept nowhere.
-  func challengeToken(_ slot: Int) -> UInt64 {
+  /// The low bits of a token, which say when it was made.
+  private static let tokenTime: UInt64 = (1 << 26) - 1
+
+  /// The token of a challenge: known to nobody who has not seen it, and kept nowhere. It says in
+  /// microseconds, of which it wraps after a minute, when it was made.
+  private func challengeToken(_ slot: Int, at now: Instant) -> UInt64 {
+    challengeToken(slot, time: now.nanoseconds / 1000 & Self.tokenTime)
+  }
+
+  private func challengeToken(_ slot: Int, time: UInt64) -> UInt64 {
     var token = (connections[slot].session ^ challengeKey) &* 0xbf58_476d_1ce4_e5b9
-    token = (token ^ token >> 29) &* challengeKey
-    return token ^ token >> 32
+    token = (token ^ token >> 29 ^ time) &* challengeKey
+    token = (token ^ token >> 31) &* 0x94d0_49bb_1331_11eb
+    return (token ^ token >> 32) & ~Self.tokenTime | time
+  }
+
+  /// A path response: it tells the round trip, if it answers a challenge of ours.
+  mutating func receivePathResponse(_ token: UInt64?, _ slot: Int, at now: Instant) {
+    guard let token, token == challengeToken(slot, time: token & Self.tokenTime) else {
+      return drop(.staleResponse, slot)
+    }
+    let time = (now.nanoseconds / 1000 &- token) & Self.tokenTime
+    sampleRoundTrip(slot, Interval(nanoseconds: max(time, 1) * 1000))
   }
 
   mutating func heard(_ slot: Int, at now: Instant) {
     connections[slot].lastHeard = now
     connections[slot].flags.insert(.isConfirmed)
+  }
+
+  /// Whether the peer knows challenges.
+  func mayChallenge(_ slot: Int) -> Bool {
+    connections[slot].transport == .udp && !connections[slot].flags.contains(.implicit)
   }
 
   // MARK: The timer of an open connection
@@ -147,10 +181,14 @@ extension Endpoint {
       due = min(due ?? state.nextHello, state.nextHello)
     }
     if connections[slot].flags.contains(.onDemand), let own = onDemandDue(slot) {
-      due = min(due ?? own, own)
+      // What is due already waits for the sockets to be empty; it is looked at again soon.
+      let later = max(own, now + .milliseconds(10))
+      due = min(due ?? later, later)
     }
     timers.cancel(&connections[slot].timer)
-    if let due { connections[slot].timer = timers.schedule(.connection, slot, at: max(due, now)) }
+    guard let due else { return }
+    connections[slot].timer = timers.schedule(.connection, slot, at: max(due, now))
+    connections[slot].traffic?.timerDue = due
   }
 
   private func owesConfirmation(_ slot: Int, _ state: ClientState) -> Bool {
@@ -163,17 +201,18 @@ extension Endpoint {
     {
       repeatConfirmation(slot, state, at: now)
     }
-    if connections[slot].flags.contains(.onDemand) { onDemandTimer(slot, at: now) }
-    if connections[slot].flags.contains(.suspect) {
+    if connections[slot].flags.contains(.onDemand) { showSign(slot, at: now) }
+    let isSuspect = connections[slot].flags.contains(.suspect)
+    if isSuspect || connections[slot].flags.contains(.onDemand) {
       let silence = silence(slot, drainedAt)
-      guard silence < options(slot).lost else {
-        lose(slot, .timedOut, at: now)
-        return
-      }
-      if silence >= options(slot).suspect {
-        sendChallenge(slot)
-      } else {
+      let options = options(slot)
+      guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
+      if silence < options.suspect {
         connections[slot].flags.remove(.suspect)
+      } else if isSuspect {
+        sendChallenge(slot, at: now)
+      } else {
+        suspect(slot, at: now)
       }
     }
     armOpen(slot, at: now)
@@ -185,64 +224,6 @@ extension Endpoint {
     state.confirmationGap = state.confirmationGap * 2
     counters.heartbeatsSent &+= 1
     sendControl(.heartbeat, session: connections[slot].sendSession, slot)
-  }
-
-  // MARK: Silent when idle
-
-  /// How long the peer has owed a sign of life.
-  private func silence(_ slot: Int, _ drainedAt: Instant) -> Interval {
-    guard connections[slot].flags.contains(.onDemand) else {
-      return drainedAt.since(connections[slot].lastHeard)
-    }
-    guard let traffic = connections[slot].traffic,
-      traffic.firstUnanswered > connections[slot].lastHeard
-    else { return Interval(nanoseconds: 0) }
-    return drainedAt.since(traffic.firstUnanswered)
-  }
-
-  /// When a connection that is silent when idle has something to do: to doubt the peer, or to show
-  /// it that its message came (E17 of WireGuard's rules: a keepalive 10 s after data that was not
-  /// answered).
-  private func onDemandDue(_ slot: Int) -> Instant? {
-    guard let traffic = connections[slot].traffic else { return nil }
-    var due: Instant?
-    // Who is suspected already is asked each second.
-    if traffic.firstUnanswered > connections[slot].lastHeard,
-      !connections[slot].flags.contains(.suspect)
-    {
-      due = traffic.firstUnanswered + options(slot).suspect
-    }
-    if traffic.lastMessageAt > connections[slot].lastSent {
-      let answer = traffic.lastMessageAt + options(slot).heartbeat
-      due = min(due ?? answer, answer)
-    }
-    return due
-  }
-
-  private mutating func onDemandTimer(_ slot: Int, at now: Instant) {
-    guard let traffic = connections[slot].traffic else { return }
-    if traffic.lastMessageAt > connections[slot].lastSent,
-      now.since(traffic.lastMessageAt) >= options(slot).heartbeat
-    {
-      beat(slot, at: now)
-    }
-    if traffic.firstUnanswered > connections[slot].lastHeard,
-      now.since(traffic.firstUnanswered) >= options(slot).suspect
-    {
-      suspect(slot)
-    }
-  }
-
-  /// A message went to a peer, or came from it, of a connection that is silent when idle.
-  mutating func messageMoved(_ slot: Int, _ traffic: Traffic, isOurs: Bool, at now: Instant) {
-    if !isOurs {
-      traffic.lastMessageAt = now
-    } else if traffic.firstUnanswered <= connections[slot].lastHeard {
-      traffic.firstUnanswered = now
-    }
-    if connections[slot].phase == .open, connections[slot].timer == .none {
-      armOpen(slot, at: now)
-    }
   }
 
   // MARK: Time

@@ -51,23 +51,66 @@ extension Endpoint {
     if isNumbered, let messageID, traffic.requestWindow?.contains(messageID) == true {
       return repeatReply(header.replyID, messageID, slot, traffic, at: now)
     }
-    // The peer has at most 65535 ids in use, so the oldest of more than that is one it has given
-    // up.
-    if traffic.openRequests.count >= Int(UInt16.max), let oldest = traffic.openRequests.first {
-      removeRequest(oldest)
+    guard makeRoom(forRequestOf: slot, traffic, isTracked: isTracked) else {
+      return refuse(.requestsFull, slot)
     }
     let request = OpenRequest(
       connection: UInt32(slot), replyID: header.replyID,
       messageID: isImplicit ? nil : messageID, isTracked: isTracked)
     guard let index = requests.insert(request) else { return refuse(.requestsFull, slot) }
     if isNumbered, let messageID {
-      if traffic.requestWindow == nil { traffic.requestWindow = RequestWindow() }
+      if traffic.requestWindow == nil {
+        traffic.requestWindow = RequestWindow(startingWith: messageID, at: now)
+      }
       _ = traffic.requestWindow?.insert(messageID, at: now)
     }
     requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
       box: configuration.box, slot: index, generation: requests.generation(index))
     tell(.request, slot, payload, count, request: handle)
+  }
+
+  /// Makes room for one more open request of a connection.
+  ///
+  /// A peer has at most 65535 ids in use, so the oldest of more than that is one it has given up. If
+  /// the box is full, of a few connections drawn by what they hold, the one that holds most loses its
+  /// oldest: it is drawn almost surely, and what it holds is old, or it would not hold so much. A
+  /// request that comes in datagrams that are acknowledged cannot come again, so at worst it takes
+  /// the place of an older one of its own.
+  private mutating func makeRoom(
+    forRequestOf slot: Int, _ traffic: Traffic, isTracked: Bool
+  ) -> Bool {
+    let own = traffic.openRequests
+    if own.count >= Int(UInt16.max) { return giveUpOldest(slot, own) }
+    if requests.hasRoom { return true }
+    guard let holder = drawLargestHolder(), let held = connections[holder].traffic?.openRequests
+    else { return false }
+    if held.count > own.count + 1 { return giveUpOldest(holder, held) }
+    guard isTracked else { return false }
+    return own.count > 0 ? giveUpOldest(slot, own) : giveUpOldest(holder, held)
+  }
+
+  private mutating func giveUpOldest(_ slot: Int, _ list: SlotList) -> Bool {
+    guard let oldest = list.first else { return false }
+    drop(.requestsFull, slot)
+    removeRequest(oldest)
+    return true
+  }
+
+  /// Of the connections of eight open requests that are drawn, when all slots are taken, the one
+  /// that has most.
+  private mutating func drawLargestHolder() -> Int? {
+    let slots = UInt64(requests.slots.count)
+    guard slots > 0 else { return nil }
+    var largest: (slot: Int, count: Int)?
+    for _ in 0..<8 {
+      let drawn = Int(truncatingIfNeeded: random.below(slots))
+      guard requests.isLive(drawn) else { continue }
+      let slot = Int(requests[drawn].connection)
+      let count = connections[slot].traffic?.openRequests.count ?? 0
+      if count > largest?.count ?? 0 { largest = (slot, count) }
+    }
+    return largest?.slot
   }
 
   /// A request came again: its reply is sent again, if it is made and kept.
@@ -115,7 +158,7 @@ extension Endpoint {
 
   /// The slot of the get that waits for a reply with these numbers.
   func waitingGet(_ replyID: UInt16, _ messageID: UInt32?, _ traffic: Traffic) -> Int? {
-    guard let index = traffic.getsByReplyID[replyID].map(Int.init),
+    guard let index = traffic.replyIDs.get(replyID),
       gets[index].messageID == nil || gets[index].messageID == messageID
     else { return nil }
     return index
@@ -130,8 +173,11 @@ extension Endpoint {
       return drop(.staleReply, slot)
     }
     let get = gets[index]
-    // Of a request that was sent twice nobody knows which copy was answered (Karn).
-    if get.sendings == 1 { traffic.replyTimer.sample(now.since(get.sentAt)) }
+    // Of a request that was sent twice nobody knows which copy was answered (Karn), and how long
+    // many packets take says nothing of one.
+    if get.maySendAgain, get.sendings == 1, !get.hasPartOfReply {
+      traffic.replyTimer.sample(now.since(get.sentAt))
+    }
     removeGet(index)
     tell(.reply, slot, payload, count, getContext: get.context)
   }

@@ -199,11 +199,16 @@ extension Endpoint {
     if traffic.sealed.isEmpty {
       if traffic.builder == nil { beginAckAlone(slot, traffic, at: now) }
       if isLastDatagram(slot, traffic) {
-        traffic.closeIsPacked = traffic.builder?.appendControl(.close(traffic.closeReason)) == true
+        // Behind the close nothing is read.
+        appendOwedAck(slot, traffic, at: now)
+        traffic.closeIsPacked =
+          traffic.received?.owesAck != true
+          && traffic.builder?.appendControl(.close(traffic.closeReason)) == true
       }
       seal(slot, traffic, at: now)
     }
     guard let datagram = traffic.sealed.popFirst() else { return nil }
+    traffic.datagramsTaken &+= 1
     release(traffic, messages: datagram.messages, bytes: datagram.messageBytes)
     if datagram.messages > 0 { tellWritable(slot) }
     return datagram.bytes
@@ -255,11 +260,10 @@ extension Endpoint {
         packWaiting(slot, traffic, at: now)
         disown(slot, traffic)
       }
-      // What must arrive has one chance, as far as its window lets it go.
       while let bytes = nextTracked(slot, traffic, at: now) {
         traffic.sealed.append(SealedDatagram(bytes: bytes, messages: 0, messageBytes: 0))
-        disown(slot, traffic)
       }
+      appendOwedAck(slot, traffic, at: now)
       closeIsPacked = traffic.builder?.appendControl(.close(.normal)) == true
       seal(slot, traffic, at: now)
       disown(slot, traffic)
@@ -267,6 +271,21 @@ extension Endpoint {
     if !closeIsPacked {
       sendControl(.close(.normal), session: connections[slot].sendSession, slot)
     }
+  }
+
+  /// Sends the close of a connection, behind the ack that is owed.
+  mutating func sendClose(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+    let connection = connections[slot]
+    guard let traffic = connection.traffic, traffic.received?.owesAck == true else {
+      return sendControl(.close(reason), session: connection.sendSession, slot)
+    }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connection.sendSession, at: now)
+    let isPacked = builder.appendControl(.close(reason))
+    traffic.sealed = FIFO()
+    traffic.sealed.append(SealedDatagram(bytes: builder.seal(), messages: 0, messageBytes: 0))
+    disown(slot, traffic)
+    if !isPacked { sendControl(.close(reason), session: connection.sendSession, slot) }
   }
 
   private mutating func disown(_ slot: Int, _ traffic: Traffic) {

@@ -60,6 +60,14 @@ extension Endpoint {
     return false
   }
 
+  /// Reads a stream again whose program will get no more messages: what matters now are its
+  /// acknowledgements and its end.
+  mutating func resumeStream(_ socket: SocketID) {
+    guard let stream = stream(socket), stream.isPaused else { return }
+    stream.isPaused = false
+    actions.append(.resume(socket))
+  }
+
   /// Stops reading a stream until the program has taken enough: what it carries waits at the
   /// sender, and nothing is dropped.
   mutating func pauseStream(_ slot: Int) {
@@ -76,9 +84,8 @@ extension Endpoint {
 
   private mutating func resumeStreams(_ untaken: inout Untaken) {
     for handle in untaken.paused {
-      guard let slot = slot(handle), let stream = stream(connections[slot].socket) else { continue }
-      stream.isPaused = false
-      actions.append(.resume(connections[slot].socket))
+      guard let slot = slot(handle), connections[slot].phase == .open else { continue }
+      resumeStream(connections[slot].socket)
     }
     untaken.paused = []
   }

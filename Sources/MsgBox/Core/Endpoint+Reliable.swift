@@ -23,7 +23,7 @@ extension Endpoint {
   private func makeOutbox(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Outbox {
     let outbox = Outbox(
       now: now, pool: outboxPool, firstNumber: configuration.firstNumber)
-    if let sample = traffic.handshakeTime { outbox.recovery.sampleRoundTrip(sample) }
+    if traffic.roundTrip.isSampled { outbox.recovery.sampleRoundTrip(traffic.roundTrip.smoothed) }
     traffic.outbox = outbox
     return outbox
   }
@@ -48,7 +48,9 @@ extension Endpoint {
     let bytes = builder.seal()
     outbox.recovery.sent(
       bytes: bytes.count, isLimitedByApplication: !filling.hasMore, at: now)
-    if connections[slot].flags.contains(.onDemand) {
+    if connections[slot].flags.contains(.onDemand),
+      traffic.firstUnanswered <= connections[slot].lastHeard
+    {
       messageMoved(slot, traffic, isOurs: true, at: now)
     }
     // Who always has something else to send never comes to the end of its turn.

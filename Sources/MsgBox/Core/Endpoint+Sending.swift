@@ -140,7 +140,7 @@ extension Endpoint {
     guard let traffic = connections[slot].traffic else { return }
     while let message = traffic.early.popFirst() {
       let isRequest = message.head.kind == .request
-      let get = isRequest ? traffic.getsByReplyID[message.head.replyID].map(Int.init) : nil
+      let get = isRequest ? traffic.replyIDs.get(message.head.replyID) : nil
       let isWaiting = get.map { gets[$0].messageID == message.head.messageID } ?? false
       if isRequest, !isWaiting {
         release(traffic, messages: 1, bytes: message.bytes.count)

@@ -18,6 +18,7 @@ extension Endpoint {
     // A part of a frame is a sign of life too: no heartbeat can come in the middle of a long
     // message.
     if let slot = owner(socket) { connections[slot].lastHeard = now }
+    defer { notePart(stream, socket, at: now) }
     do throws(DropReason) {
       while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
         try receiveFrame(frame, bytes, slot, at: now)
@@ -26,6 +27,15 @@ extension Endpoint {
       counters.drop(error)
       breakStream(socket, at: now)
     }
+  }
+
+  /// A part of a message wants a sign of life too, from one that is silent when idle: its sender
+  /// cannot wait for the end of a long one.
+  private mutating func notePart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
+    guard stream.deframer.heldBytes > 0, let slot = owner(socket),
+      connections[slot].flags.contains(.onDemand), connections[slot].phase == .open
+    else { return }
+    messageMoved(slot, traffic(slot), isOurs: false, at: now)
   }
 
   /// One frame. A failure breaks the stream.
@@ -194,6 +204,8 @@ extension Endpoint {
   /// peer's.
   mutating func beginClosing(_ socket: SocketID, at now: Instant) {
     guard let stream = stream(socket) else { return }
+    // What comes is thrown away, so that the peer's FIN is seen behind it.
+    resumeStream(socket)
     sockets[Int(socket.rawValue)].owner = ConnectionRecord.noSlot
     stream.phase = .closing
     stream.timer = timers.schedule(
@@ -265,13 +277,7 @@ extension Endpoint {
     guard let slot = owner(socket), connections[slot].hasSession,
       let traffic = connections[slot].traffic
     else { return }
-    if traffic.owesStreamAck {
-      traffic.owesStreamAck = false
-      stream.out.append {
-        StreamFrame.append(ackCount: traffic.reliableFramesReceived, to: &$0)
-      }
-      stream.frames.append(QueuedFrame(end: stream.out.end))
-    }
+    writeOwedAck(socket, traffic)
     while stream.out.count < StreamQueue.keptCapacity, let message = traffic.waiting.removeFirst() {
       if now > message.deadline {
         expire(message, slot, traffic)
@@ -280,6 +286,32 @@ extension Endpoint {
         writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
       }
     }
+    // The last of them may have been too late.
+    if connections[slot].phase == .closing, traffic.queuedMessages == 0 {
+      finishClosing(slot, at: now)
+    }
+  }
+
+  /// Tells the peer how many of its reliable frames have come, if that is owed.
+  mutating func writeOwedAck(_ socket: SocketID, _ traffic: Traffic) {
+    guard traffic.owesStreamAck, let stream = stream(socket) else { return }
+    traffic.owesStreamAck = false
+    stream.out.append {
+      StreamFrame.append(ackCount: traffic.reliableFramesReceived, to: &$0)
+    }
+    stream.frames.append(QueuedFrame(end: stream.out.end))
+  }
+
+  /// The box ends: what waits, and a close behind it, go without their connection.
+  mutating func writeLast(_ slot: Int) {
+    let socket = connections[slot].socket
+    if let traffic = connections[slot].traffic {
+      while let message = traffic.waiting.removeFirst() {
+        writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
+      }
+      writeOwedAck(socket, traffic)
+    }
+    appendToStream(socket, .close(.normal), session: nil)
   }
 
   /// Hands the unsent bytes of a stream to `write`, which returns how many of them (0...count) the

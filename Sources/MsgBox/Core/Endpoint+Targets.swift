@@ -72,11 +72,7 @@ extension Endpoint {
     case .ended:
       return .ended
     case .open:
-      let traffic = traffic(slot)
-      traffic.closeReason = .normal
-      traffic.closeStatus = .endLocal
-      failAllGets(slot, .connectionEnded)
-      finishClosing(slot, at: now)
+      cutOff(slot, at: now)
     case .closing:
       finishClosing(slot, at: now)
     default:

@@ -116,7 +116,7 @@ extension Endpoint {
   /// then, so nothing that waits of it grows old.
   private mutating func mayTake(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Bool {
     guard !takesMessages(slot) else { return true }
-    traffic.refusedAt = now
+    traffic.turnedAwayAt = now
     refuse(.receiveMark, slot)
     return false
   }
@@ -169,12 +169,11 @@ extension Endpoint {
       guard traffic.requestWindow?.contains(messageID) != true else {
         return drop(.duplicate, slot)
       }
-      guard requests.hasRoom else { return refuse(.requestsFull, slot) }
     case .reply:
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
         return drop(.staleReply, slot)
       }
-      gets[get].replyAt = now
+      gets[get].hasPartOfReply = true
     default:
       break
     }
@@ -234,8 +233,21 @@ extension Endpoint {
   }
 
   private mutating func armReassembly(_ slot: Int, _ traffic: Traffic) {
-    guard traffic.reassemblyTimer == .none, let due = traffic.reassembly?.nextExpiry else { return }
+    guard traffic.reassemblyTimer == .none else { return }
+    var due = traffic.reassembly?.nextExpiry
+    if connections[slot].flags.contains(.onDemand), let upkeep = upkeepDue(slot, traffic) {
+      due = min(due ?? upkeep, upkeep)
+    }
+    guard let due else { return }
     traffic.reassemblyTimer = timers.schedule(.reassembly, slot, at: due)
+  }
+
+  /// When a connection that nobody visits is to be looked at for what it holds; see `tidy`.
+  private func upkeepDue(_ slot: Int, _ traffic: Traffic) -> Instant? {
+    guard let progress = traffic.reassembly?.oldestReliableProgress,
+      connections[slot].phase == .open
+    else { return nil }
+    return max(progress, traffic.turnedAwayAt) + patience(options(slot))
   }
 
   mutating func reassemblyTimer(_ slot: Int, at now: Instant) {
@@ -243,6 +255,9 @@ extension Endpoint {
     traffic.reassemblyTimer = .none
     drop(.incomplete, slot, count: UInt64(traffic.reassembly?.expire(at: now) ?? 0))
     hold(traffic)
+    if connections[slot].flags.contains(.onDemand) {
+      guard tidy(slot, traffic, options(slot), at: now) else { return }
+    }
     armReassembly(slot, traffic)
   }
 }

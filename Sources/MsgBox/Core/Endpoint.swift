@@ -70,8 +70,10 @@ package struct Endpoint: ~Copyable {
   var arriving: ArrivingDatagram?
   /// The ranges of the ack at hand, for reuse.
   var ackRanges: [(first: UInt32, last: UInt32)] = []
-  /// The payload of each get over UDP that may be sent again, by its slot; for reuse by the next.
+  /// The payload of each get over UDP that may be sent again, by its slot; and emptied buffers, for
+  /// reuse.
   var getBytes: [[UInt8]] = []
+  var spareGetBytes: [[UInt8]] = []
   /// Reliable messages that are done, for reuse.
   let outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
@@ -140,6 +142,7 @@ package struct Endpoint: ~Copyable {
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
     let traffic = Traffic(options(slot))
+    if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic
     return traffic
   }

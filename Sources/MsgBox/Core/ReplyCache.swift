@@ -44,6 +44,9 @@ package struct ReplyCache {
   /// What ring and table occupy.
   package var heldBytes: Int { ring.count + table.count * MemoryLayout<Entry>.stride }
 
+  /// When nothing in it can be used any more, if nothing is added.
+  var staleAt: Instant { newestAt + ReplyCache.lifetime + Interval(nanoseconds: 1) }
+
   /// Whether nothing in it can be used any more, so that it may be made anew when needed.
   package func isStale(at now: Instant) -> Bool {
     ring.isEmpty || now.since(newestAt) >= ReplyCache.lifetime
@@ -148,9 +151,13 @@ package struct ReplyCache {
   }
 
   private mutating func copy(_ bytes: Span<UInt8>, to start: Int) {
-    // One block copy within bounds that are checked; the pointer does not leave the closure.
-    unsafe bytes.withUnsafeBufferPointer {
-      unsafe ring.replaceSubrange(start..<start + bytes.count, with: $0)
+    guard !bytes.isEmpty, start + bytes.count <= ring.count else { return }
+    // One block copy; the bounds are checked above, and no pointer leaves its closure.
+    unsafe ring.withUnsafeMutableBytes { target in
+      unsafe bytes.withUnsafeBytes { source in
+        let room = unsafe target[start..<start + source.count]
+        unsafe UnsafeMutableRawBufferPointer(rebasing: room).copyMemory(from: source)
+      }
     }
   }
 

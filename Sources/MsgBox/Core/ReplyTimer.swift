@@ -7,13 +7,17 @@ package struct ReplyTimer: Equatable, Sendable {
   package static let most = Interval.seconds(60)
   /// `least` doubled so often is above `most`.
   private static let mostDoublings = 12
+  /// What later requests keep of the doublings of an earlier one. All of them, as RFC 6298 has it,
+  /// would let a few losses keep requests from being sent again at all within their time-outs.
+  private static let mostKept = 2
 
   private var isSampled = false
   private var smoothed: UInt64 = 0
   private var variation: UInt64 = 0
   private var leastSample = UInt64.max
-  /// The attempt that a new request begins with: the wait stays doubled for later requests until
-  /// one that was sent once is answered (RFC 6298, sections 5.5 to 5.7).
+  /// The attempt that a new request begins with: some of the doubling stays for later requests until
+  /// one that was sent once is answered, so that the time of a peer that became slower is measured
+  /// (RFC 6298, sections 5.5 to 5.7).
   package private(set) var firstAttempt = 0
 
   package init() {}
@@ -35,10 +39,10 @@ package struct ReplyTimer: Equatable, Sendable {
   }
 
   /// How long to wait after sending a request for the `attempt`-th time, where the first is
-  /// `firstAttempt` as it was then. Never shorter than what later requests wait already.
+  /// `firstAttempt` as it was then.
   package mutating func timeout(attempt: Int) -> Interval {
-    firstAttempt = min(max(firstAttempt, attempt), Self.mostDoublings)
-    return min(base * (1 << UInt64(firstAttempt)), Self.most)
+    firstAttempt = min(max(firstAttempt, attempt), Self.mostKept)
+    return min(base * (1 << UInt64(min(max(attempt, 0), Self.mostDoublings))), Self.most)
   }
 
   /// The time until a reply, smoothed, what samples are off it, and the least one; nil until one

@@ -17,8 +17,10 @@ struct WaitingGet: Vacant, Linked {
   var isTracked = false
   /// Of one packet over UDP.
   var maySendAgain = false
-  /// When a part of its reply last came.
-  var replyAt = Instant(nanoseconds: 0)
+  /// A part of its reply came: the rest comes without our asking.
+  var hasPartOfReply = false
+  /// The number of the datagram that it was last packed into: see `Traffic.datagramsTaken`.
+  var datagram: UInt32 = 0
   var links = SlotLinks()
 
   static var vacant: WaitingGet { WaitingGet() }

@@ -18,6 +18,22 @@ package struct RequestWindow {
 
   package init() {}
 
+  /// A window for a session whose first request to arrive has this id. Ids count from 0, and up to
+  /// 65535 requests may be on their way at once: those before it are not old, only late.
+  package init(startingWith id: UInt32, at now: Instant) {
+    var size = RequestWindow.leastSize
+    if id <= UInt16.max {
+      while size <= Int(id) {
+        size *= 2
+        sizeBits += 1
+      }
+    }
+    words = Array(repeating: 0, count: size / 64)
+    newest = id
+    let before = min(quarter, 3)
+    ages.enter(before, from: quarter - before, at: now)
+  }
+
   /// How many ids it remembers.
   package var size: Int { words.count * 64 }
 

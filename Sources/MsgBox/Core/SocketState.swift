@@ -84,13 +84,14 @@ final class StreamState {
     return frames.popFirst()
   }
 
-  /// Forgets every frame of which nothing was written.
+  /// Forgets every frame of which nothing was written. One that has begun goes on to its end, for
+  /// the peer could read nothing behind half of one.
   func dropUnbegun() {
     while popWritten() != nil {}
-    var keep = out.sent
-    if let first = frames.first, framesBegin < out.sent { keep = first.end }
-    out.truncate(to: keep)
+    let begun = framesBegin < out.sent ? frames.first : nil
+    out.truncate(to: begun?.end ?? out.sent)
     frames = FIFO()
+    if let begun { frames.append(begun) }
   }
 }
 

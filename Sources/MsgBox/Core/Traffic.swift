@@ -17,12 +17,14 @@ final class Traffic {
   var builderBytes = 0
   /// Full datagrams.
   var sealed = FIFO<SealedDatagram>()
+  /// How many of them were taken to be sent: the number of the first, wrapping.
+  var datagramsTaken: UInt32 = 0
   /// Messages that are not packed before their turn.
   var waiting = WaitingMessages()
   /// What must arrive.
   var outbox: Outbox?
-  /// How long the handshake took there and back, if its hello was sent once.
-  var handshakeTime: Interval?
+  /// The round trip as far as it is known without an outbox.
+  var roundTrip = RoundTrip()
   /// The outbox was served last, so others come before it.
   var outboxHadItsTurn = false
   /// Bytes that it may still send in this round; below zero by what the last datagram was larger.
@@ -42,8 +44,6 @@ final class Traffic {
   var inbox: ChannelInbox?
   var reassembly: Reassembly?
   var reassemblyTimer = TimerID.none
-  /// When something was last refused because the program took no more.
-  var refusedAt = Instant(nanoseconds: 0)
   /// Of incomplete messages and such that wait for others, as the box counts them.
   var heldBytes = 0
   /// Reliable frames that came on a stream, and whether that is still to be told.
@@ -56,7 +56,7 @@ final class Traffic {
   var lastReplyID: UInt16 = 0
   var nextMessageID: UInt32 = 0
   /// Waiting gets by reply id, and in the order of asking.
-  var getsByReplyID: [UInt16: UInt32] = [:]
+  var replyIDs = ReplyIDs()
   var waitingGets = SlotList()
   /// How long a request waits before it is sent again.
   var replyTimer = ReplyTimer()
@@ -73,9 +73,13 @@ final class Traffic {
   /// Heartbeats of ours in a row without a message either way.
   var idleBeats: UInt32 = 0
   /// Of a connection that is silent when idle: when it sent the first message since the peer was
-  /// last heard from, and when it last got one.
+  /// last heard from, and when it got the first one since it last sent something.
   var firstUnanswered = Instant(nanoseconds: 0)
-  var lastMessageAt = Instant(nanoseconds: 0)
+  var firstUnsigned = Instant(nanoseconds: 0)
+  /// When the timer of the open connection fires.
+  var timerDue = Instant(nanoseconds: 0)
+  /// When a reliable message was last turned away because the program takes no more.
+  var turnedAwayAt = Instant(nanoseconds: 0)
 
   var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
@@ -89,9 +93,14 @@ final class Traffic {
     markBytes = Int(options.sendMarkBytes)
   }
 
-  /// Whether everything that was accepted is with the system or, if reliable, acknowledged.
+  /// The number that the datagram which is being filled will have among those taken.
+  var openDatagram: UInt32 { datagramsTaken &+ UInt32(truncatingIfNeeded: sealed.count) }
+
+  /// Whether everything that was accepted is with the system or, if reliable, acknowledged, and so
+  /// is what the peer has sent.
   var isFlushed: Bool {
     sealed.isEmpty && builder == nil && waiting.isEmpty && (outbox?.isEmpty ?? true)
+      && received?.owesAck != true
   }
 }
 

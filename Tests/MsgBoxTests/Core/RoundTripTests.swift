@@ -105,7 +105,7 @@ struct ReplyTimerTests {
     #expect(timer.timeout(attempt: 0) == .microseconds(wait))
   }
 
-  @Test("Later requests wait as long, until one that was sent once is answered")
+  @Test("Later requests keep two doublings, until one that was sent once is answered")
   func keptBackoff() {
     var timer = ReplyTimer()
     timer.sample(.milliseconds(100))
@@ -113,8 +113,9 @@ struct ReplyTimerTests {
     _ = timer.timeout(attempt: 0)
     _ = timer.timeout(attempt: 1)
     #expect(timer.timeout(attempt: 2) == .milliseconds(1200))
+    #expect(timer.timeout(attempt: 5) == .milliseconds(9600))
     #expect(timer.firstAttempt == 2)
-    #expect(timer.timeout(attempt: 0) == .milliseconds(1200))
+    #expect(timer.timeout(attempt: 0) == .milliseconds(300))
     #expect(timer.timeout(attempt: timer.firstAttempt + 1) == .milliseconds(2400))
     timer.sample(.milliseconds(100))
     #expect(timer.firstAttempt == 0)
