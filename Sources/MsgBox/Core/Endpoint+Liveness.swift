@@ -83,24 +83,26 @@ extension Endpoint {
     beat(slot, at: now)
   }
 
+  /// How long a part of a reliable message may wait for the next one.
+  static func patience(_ options: ConnectionOptions) -> Interval {
+    max(options.lost, Reassembly.lifetime)
+  }
+
   /// Gives back what a connection needs no more, and ends one that holds a part of a reliable
-  /// message of which nothing has come for too long. False if it has ended.
+  /// message of which nothing has come for as long as silence may last, and 10 s at least: its
+  /// sender sends it again much more often than that. False if it has ended.
   mutating func tidy(
     _ slot: Int, _ traffic: Traffic, _ options: ConnectionOptions, at now: Instant
   ) -> Bool {
     if traffic.replyCache?.isStale(at: now) == true { traffic.replyCache = nil }
     guard let progress = traffic.reassembly?.oldestReliableProgress else { return true }
-    // What was turned away because the program is slow is no fault of the sender.
-    guard now.since(max(progress, traffic.turnedAwayAt)) >= patience(options),
+    // What was refused because the program is slow is no fault of the sender.
+    guard now.since(max(progress, traffic.refusedAt)) >= Endpoint.patience(options),
       connections[slot].phase == .open
     else { return true }
     close(slot, .overload, .overload, at: now)
     return false
   }
-
-  /// How long a part of a reliable message may wait for the next: as long as silence may last, and
-  /// not less than some probes of its sender take, which may be 2 s apart.
-  func patience(_ options: ConnectionOptions) -> Interval { max(options.lost, .seconds(10)) }
 
   /// Sends a heartbeat, unless what is already queued says as much.
   mutating func beat(_ slot: Int, at now: Instant) {

@@ -260,8 +260,10 @@ extension Endpoint {
         packWaiting(slot, traffic, at: now)
         disown(slot, traffic)
       }
+      // What must arrive has one chance, as far as its window lets it go.
       while let bytes = nextTracked(slot, traffic, at: now) {
         traffic.sealed.append(SealedDatagram(bytes: bytes, messages: 0, messageBytes: 0))
+        disown(slot, traffic)
       }
       appendOwedAck(slot, traffic, at: now)
       closeIsPacked = traffic.builder?.appendControl(.close(.normal)) == true

@@ -116,7 +116,7 @@ extension Endpoint {
   /// then, so nothing that waits of it grows old.
   private mutating func mayTake(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Bool {
     guard !takesMessages(slot) else { return true }
-    traffic.turnedAwayAt = now
+    traffic.refusedAt = now
     refuse(.receiveMark, slot)
     return false
   }
@@ -247,7 +247,7 @@ extension Endpoint {
     guard let progress = traffic.reassembly?.oldestReliableProgress,
       connections[slot].phase == .open
     else { return nil }
-    return max(progress, traffic.turnedAwayAt) + patience(options(slot))
+    return max(progress, traffic.refusedAt) + Endpoint.patience(options(slot))
   }
 
   mutating func reassemblyTimer(_ slot: Int, at now: Instant) {

@@ -44,6 +44,8 @@ final class Traffic {
   var inbox: ChannelInbox?
   var reassembly: Reassembly?
   var reassemblyTimer = TimerID.none
+  /// When something was last refused because the program took no more.
+  var refusedAt = Instant(nanoseconds: 0)
   /// Of incomplete messages and such that wait for others, as the box counts them.
   var heldBytes = 0
   /// Reliable frames that came on a stream, and whether that is still to be told.
@@ -78,8 +80,6 @@ final class Traffic {
   var firstUnsigned = Instant(nanoseconds: 0)
   /// When the timer of the open connection fires.
   var timerDue = Instant(nanoseconds: 0)
-  /// When a reliable message was last turned away because the program takes no more.
-  var turnedAwayAt = Instant(nanoseconds: 0)
 
   var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
