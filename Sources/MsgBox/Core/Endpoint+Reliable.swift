@@ -48,7 +48,9 @@ extension Endpoint {
     let bytes = builder.seal()
     outbox.recovery.sent(
       bytes: bytes.count, isLimitedByApplication: !filling.hasMore, at: now)
-    if connections[slot].flags.contains(.onDemand) {
+    if connections[slot].flags.contains(.onDemand),
+      traffic.firstUnanswered <= connections[slot].lastHeard
+    {
       messageMoved(slot, traffic, isOurs: true, at: now)
     }
     // Who always has something else to send never comes to the end of its turn.

@@ -169,7 +169,6 @@ extension Endpoint {
       guard traffic.requestWindow?.contains(messageID) != true else {
         return drop(.duplicate, slot)
       }
-      guard requests.hasRoom else { return refuse(.requestsFull, slot) }
     case .reply:
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
         return drop(.staleReply, slot)
