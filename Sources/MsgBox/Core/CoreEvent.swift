@@ -26,6 +26,15 @@ package enum Payload: Equatable, Sendable {
   case input(offset: Int, count: Int)
   /// Bytes that came in more than one piece.
   case owned([UInt8])
+
+  /// How many bytes it has.
+  var count: Int {
+    switch self {
+    case .none: 0
+    case .input(_, let count): count
+    case .owned(let bytes): bytes.count
+    }
+  }
 }
 
 /// One event, with everything that belongs to it; nothing is looked up again at delivery.

@@ -118,6 +118,8 @@ extension Endpoint {
   /// Queues a close to every connection and forgets everything but what is still to be transmitted;
   /// no events follow.
   package mutating func shutDown(at now: Instant) {
+    // There is no other turn.
+    limits.turnDatagrams = .max
     for slot in connections.slots where connections.isLive(slot) {
       if let state = connections[slot].listenerState { refusePendingHellos(state) }
       guard connections[slot].role != .listener, connections[slot].hasSession else { continue }
@@ -149,7 +151,9 @@ extension Endpoint {
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     ready = FIFO()
-    isInVisit = false
+    nextRound = FIFO()
+    fullReceivers = 0
+    polledReceiver = nil
     awaitingBox = FIFO()
     queuedMessages = 0
     queuedBytes = 0

@@ -74,6 +74,7 @@ extension Endpoint {
       timers.cancel(&traffic.reassemblyTimer)
       traffic.reassembly = nil
       traffic.inbox = nil
+      timers.cancel(&traffic.expiryTimer)
       hold(traffic, 0)
     }
   }

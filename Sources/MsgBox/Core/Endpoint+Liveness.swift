@@ -240,6 +240,7 @@ extension Endpoint {
       case .get: getTimer(due.index, at: now)
       case .recovery: recoveryTimer(due.index, at: now)
       case .reassembly: reassemblyTimer(due.index, at: now)
+      case .expiry: expiryTimer(due.index, at: now)
       case .pendingHello:
         pendingHellos[due.index].timer = .none
         removePendingHello(due.index)
@@ -269,8 +270,8 @@ extension Endpoint {
   /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a
   /// socket that is not blocked, or an event or action waits.
   package var nextDeadline: Instant? {
-    if !events.isEmpty || !actions.isEmpty || !ready.isEmpty || !readySockets.isEmpty
-      || !readyStreams.isEmpty
+    if !events.isEmpty || !actions.isEmpty || !ready.isEmpty || !nextRound.isEmpty
+      || !readySockets.isEmpty || !readyStreams.isEmpty
     {
       return Instant(nanoseconds: 0)
     }

@@ -33,6 +33,7 @@ extension Endpoint {
       messageMoved(slot, traffic, isOurs: false, at: connections[slot].lastHeard)
     }
     counters.messagesReceived &+= 1
+    messageWaits(slot, bytes: count)
     emit(kind, slot, payload: payload, getContext: getContext, request: request)
   }
 

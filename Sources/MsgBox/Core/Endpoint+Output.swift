@@ -55,25 +55,44 @@ extension Endpoint {
   // MARK: Turns
 
   /// A turn of the loop begins: it may send `turnDatagrams` datagrams.
-  package mutating func beginTurn() { turnDatagramsLeft = Int(limits.turnDatagrams) }
+  package mutating func beginTurn() {
+    turnDatagramsLeft = Int(limits.turnDatagrams)
+    turnControlsLeft = (turnDatagramsLeft + 1) / 2
+  }
 
   /// A connection has something to send.
   mutating func makeReady(_ slot: Int) {
     guard !connections[slot].flags.contains(.isReady) else { return }
     connections[slot].flags.insert(.isReady)
-    let entry = ReadyConnection(
-      slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot))
-    ready.append(entry)
+    join(
+      ReadyConnection(
+        slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot)),
+      connections[slot].traffic)
   }
 
   /// Its socket takes more again.
   mutating func unpark(_ entry: ReadyConnection) {
-    if connections.contains(Int(entry.slot), generation: entry.generation) { ready.append(entry) }
+    guard connections.contains(Int(entry.slot), generation: entry.generation) else { return }
+    join(entry, connections[Int(entry.slot)].traffic)
   }
 
-  private mutating func leaveRound() {
-    _ = ready.popFirst()
-    isInVisit = false
+  /// Puts a connection behind the others of this round; if it has had its share of that, of the
+  /// next.
+  private mutating func join(_ entry: ReadyConnection, _ traffic: Traffic?) {
+    if let traffic, traffic.round == round, traffic.deficit <= 0 {
+      nextRound.append(entry)
+    } else {
+      ready.append(entry)
+    }
+  }
+
+  /// The connection whose turn it is; a round that is over is followed by the next.
+  private mutating func popReady() -> ReadyConnection? {
+    if ready.isEmpty, !nextRound.isEmpty {
+      swap(&ready, &nextRound)
+      round &+= 1
+    }
+    return ready.popFirst()
   }
 
   // MARK: Transmits
@@ -84,10 +103,14 @@ extension Endpoint {
     -> Transmit?
   {
     guard turnDatagramsLeft > 0 else { return nil }
-    // A round may end a connection, whose close then waits at its socket.
+    // What belongs to no connection's queue is small and goes first, but others decide how much of
+    // it there is: it has half of a turn before them. What they leave of the rest is for it too;
+    // and a round may end a connection, whose close then waits at its socket.
+    var first: Transmit?
+    if turnControlsLeft > 0, !readySockets.isEmpty { first = nextOfSocket(into: &buffer) }
+    if first != nil { turnControlsLeft -= 1 }
     guard
-      let transmit = nextOfSocket(into: &buffer) ?? nextOfRound(into: &buffer, at: now)
-        ?? nextOfSocket(into: &buffer)
+      let transmit = first ?? nextOfRound(into: &buffer, at: now) ?? nextOfSocket(into: &buffer)
     else { return nil }
     turnDatagramsLeft -= 1
     counters.datagramsSent &+= 1
@@ -95,7 +118,7 @@ extension Endpoint {
     return transmit
   }
 
-  /// What belongs to no connection's queue goes first: it is small, and bounded.
+  /// The next datagram that belongs to no connection's queue.
   private mutating func nextOfSocket(into buffer: inout MutableSpan<UInt8>) -> Transmit? {
     while let socket = readySockets.first {
       let index = Int(socket.rawValue)
@@ -135,50 +158,59 @@ extension Endpoint {
 
   /// The next datagram of the connection whose turn it is.
   ///
-  /// Each visit adds a quantum to what a connection may send, and it sends until that is used up; a
-  /// datagram may overdraw it, and the next round makes up for that. So connections that always
-  /// have something to send are within one quantum of each other after each round.
+  /// Each round adds a quantum to what a connection may send, and the connections send a datagram
+  /// each in turn until theirs are used up; a datagram may overdraw it, and the next round makes up
+  /// for that. So connections that always have something to send are within one quantum of each
+  /// other after each round, and none waits for more than one datagram of each of the others before
+  /// the first of its own.
   private mutating func nextOfRound(
     into buffer: inout MutableSpan<UInt8>, at now: Instant
   ) -> Transmit? {
-    while let entry = ready.first {
+    while let entry = popReady() {
       let slot = Int(entry.slot)
       guard connections.contains(slot, generation: entry.generation),
         connections[slot].hasSession, let traffic = connections[slot].traffic
-      else {
-        leaveRound()
-        continue
-      }
+      else { continue }
       let socket = connections[slot].socket
       if sockets[Int(socket.rawValue)].isBlocked {
-        leaveRound()
         sockets[Int(socket.rawValue)].parked.append(entry)
         continue
       }
-      if !isInVisit {
-        traffic.deficit += Self.quantum
-        isInVisit = true
-      }
-      if traffic.deficit <= 0 {
-        leaveRound()
-        ready.append(entry)
-        continue
+      if traffic.round != round {
+        traffic.round = round
+        // What a blocked socket kept it from using in an earlier round is gone.
+        traffic.deficit = min(traffic.deficit, 0) + Self.quantum
       }
       guard let bytes = nextDatagram(slot, traffic, at: now) else {
-        traffic.deficit = 0
-        connections[slot].flags.remove(.isReady)
-        leaveRound()
-        queueIsEmpty(slot, traffic, at: now)
+        leave(slot, traffic, at: now)
         continue
       }
       traffic.deficit -= bytes.count
       connections[slot].lastSent = now
-      let connection = connections[slot]
-      return Transmit(
-        socket: socket, remote: connection.remote, local: connection.sendLocal,
+      // Field by field: a copy of the whole record costs more than the rest of a small datagram.
+      let transmit = Transmit(
+        socket: socket, remote: connections[slot].remote, local: sendLocal(slot),
         count: give(bytes, to: &buffer))
+      if traffic.isFlushed {
+        leave(slot, traffic, at: now)
+      } else {
+        join(entry, traffic)
+      }
+      return transmit
     }
     return nil
+  }
+
+  /// A connection has nothing to send now, and so no claim on later rounds.
+  private mutating func leave(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    traffic.deficit = 0
+    connections[slot].flags.remove(.isReady)
+    queueIsEmpty(slot, traffic, at: now)
+  }
+
+  /// The address that a connection's datagrams come from.
+  private func sendLocal(_ slot: Int) -> Address {
+    connections[slot].role == .server ? connections[slot].local : .unspecified
   }
 
   /// What a connection sends next; nil when there is nothing, or the window of its path is full.
@@ -195,7 +227,14 @@ extension Endpoint {
 
   private mutating func nextUntracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]?
   {
-    if traffic.sealed.isEmpty { packWaiting(slot, traffic, at: now) }
+    // Those that wait and those that are packed take turns, so that neither starves the other.
+    if !traffic.waiting.isEmpty, traffic.sealed.isEmpty || !traffic.waitingHadItsTurn,
+      let datagram = nextOfWaiting(slot, traffic, at: now)
+    {
+      traffic.waitingHadItsTurn = true
+      return take(datagram, slot, traffic)
+    }
+    traffic.waitingHadItsTurn = false
     if traffic.sealed.isEmpty {
       if traffic.builder == nil { beginAckAlone(slot, traffic, at: now) }
       if isLastDatagram(slot, traffic) {
@@ -209,30 +248,81 @@ extension Endpoint {
     }
     guard let datagram = traffic.sealed.popFirst() else { return nil }
     traffic.datagramsTaken &+= 1
+    return take(datagram, slot, traffic)
+  }
+
+  /// A datagram leaves: what is in it is queued no more.
+  private mutating func take(_ datagram: SealedDatagram, _ slot: Int, _ traffic: Traffic) -> [UInt8]
+  {
     release(traffic, messages: datagram.messages, bytes: datagram.messageBytes)
     if datagram.messages > 0 { tellWritable(slot) }
     return datagram.bytes
   }
 
-  /// Packs messages that wait in their own form until a datagram is full.
-  private mutating func packWaiting(_ slot: Int, _ traffic: Traffic, at now: Instant) {
-    while traffic.sealed.isEmpty, let message = traffic.waiting.first {
-      if now > message.deadline, !message.hasBegun {
-        _ = traffic.waiting.removeFirst()
-        expire(message, slot, traffic)
-      } else if message.bytes.count <= singlePacketRoom(slot, message.head) {
-        _ = traffic.waiting.removeFirst()
-        pack(message.head, message.bytes.span, slot, traffic, counts: true, at: now)
-      } else if traffic.builder != nil {
-        seal(slot, traffic, at: now)
-      } else {
-        packFragment(message, slot, traffic)
-      }
+  /// The next datagram of the messages that wait in their own form: as many as fit, behind what is
+  /// packed if nothing is full, or one packet of a larger one. Nil if none waits.
+  private mutating func nextOfWaiting(
+    _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) -> SealedDatagram? {
+    dropLate(slot, traffic, at: now)
+    guard let first = traffic.waiting.first else { return nil }
+    if first.bytes.count > singlePacketRoom(slot, first.head) {
+      return fragment(first, slot, traffic)
+    }
+    var datagram = SealedDatagram(bytes: [], messages: 0, messageBytes: 0)
+    var builder = traffic.sealed.isEmpty ? takeBuilder(traffic, &datagram) : nil
+    let session = connections[slot].sendSession
+    if builder?.room(for: first.head, session: session).map({ $0 < first.bytes.count }) ?? true {
+      if var full = builder { return seal(&full, datagram, slot, traffic, at: now) }
+      builder = DatagramBuilder(buffer: takeBuffer())
+    }
+    while let message = traffic.waiting.first,
+      builder?.append(message.head, session: session, payload: message.bytes.span) == true
+    {
+      _ = traffic.waiting.removeFirst()
+      datagram.messages += 1
+      datagram.messageBytes += message.bytes.count
+      dropLate(slot, traffic, at: now)
+    }
+    guard var builder else { return nil }
+    return seal(&builder, datagram, slot, traffic, at: now)
+  }
+
+  /// Takes the open datagram of a connection out, and says what is in it.
+  private func takeBuilder(
+    _ traffic: Traffic, _ datagram: inout SealedDatagram
+  ) -> DatagramBuilder? {
+    datagram.messages = traffic.builderMessages
+    datagram.messageBytes = traffic.builderBytes
+    traffic.builderMessages = 0
+    traffic.builderBytes = 0
+    // Numbered like those that are sealed first: a request in it is known by that.
+    if traffic.builder != nil { traffic.datagramsTaken &+= 1 }
+    return traffic.builder.take()
+  }
+
+  private mutating func seal(
+    _ builder: inout DatagramBuilder, _ datagram: SealedDatagram, _ slot: Int,
+    _ traffic: Traffic, at now: Instant
+  ) -> SealedDatagram {
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    var datagram = datagram
+    datagram.bytes = builder.seal()
+    return datagram
+  }
+
+  /// Drops the first of the messages that wait as long as those are too late.
+  private mutating func dropLate(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    while let message = traffic.waiting.first, now > message.deadline, !message.hasBegun {
+      _ = traffic.waiting.removeFirst()
+      expire(message, slot, traffic)
     }
   }
 
   /// One packet of an unreliable message that needs several, in a datagram of its own.
-  private mutating func packFragment(_ message: WaitingMessage, _ slot: Int, _ traffic: Traffic) {
+  private mutating func fragment(
+    _ message: WaitingMessage, _ slot: Int, _ traffic: Traffic
+  ) -> SealedDatagram {
     let range = WireFormat.packetRange(
       message.nextPacket, of: message.bytes.count, size: WireFormat.oneWayFragment)
     var head = message.head
@@ -243,11 +333,10 @@ extension Endpoint {
       head, session: connections[slot].sendSession,
       payload: message.bytes.span.extracting(range))
     let isLast = range.upperBound == message.bytes.count
-    traffic.sealed.append(
-      SealedDatagram(
-        bytes: builder.seal(), messages: isLast ? 1 : 0,
-        messageBytes: isLast ? message.bytes.count : 0))
     if isLast { _ = traffic.waiting.removeFirst() } else { traffic.waiting.advanceFirst() }
+    return SealedDatagram(
+      bytes: builder.seal(), messages: isLast ? 1 : 0,
+      messageBytes: isLast ? message.bytes.count : 0)
   }
 
   // MARK: Ends
@@ -256,8 +345,8 @@ extension Endpoint {
   mutating func sendLast(_ slot: Int, at now: Instant) {
     var closeIsPacked = false
     if let traffic = connections[slot].traffic {
-      while !traffic.waiting.isEmpty {
-        packWaiting(slot, traffic, at: now)
+      while let datagram = nextOfWaiting(slot, traffic, at: now) {
+        traffic.sealed.append(datagram)
         disown(slot, traffic)
       }
       // What must arrive has one chance, as far as its window lets it go.
@@ -271,7 +360,7 @@ extension Endpoint {
       disown(slot, traffic)
     }
     if !closeIsPacked {
-      sendControl(.close(.normal), session: connections[slot].sendSession, slot)
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot, isLast: true)
     }
   }
 

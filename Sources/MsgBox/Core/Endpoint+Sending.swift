@@ -1,17 +1,21 @@
 /// Messages on their way out: accepted within the marks, and put where they wait for their turn.
 extension Endpoint {
   /// Queues a message within the limits of its connection and of the box; it leaves with the turn,
-  /// or after the accept. `shared` is the same message, if there is an array of it.
+  /// or after the accept. `shared` is the same message, if there is an array of it. `owes` says that
+  /// `writable` is owed if it is refused.
   mutating func queue(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions = .init(),
-    shared: [UInt8]? = nil, at now: Instant
+    shared: [UInt8]? = nil, owes: Bool = true, at now: Instant
   ) -> Status {
     guard message.count <= largestPayload(slot, head) else { return .tooBig }
     guard !options.isReliable || !connections[slot].flags.contains(.implicit) else {
       return .notSupported
     }
     let traffic = traffic(slot)
-    guard takesMore(slot, traffic) else { return .wouldBlock }
+    guard takesMore(traffic) else {
+      if owes { oweWritable(slot) }
+      return .wouldBlock
+    }
     traffic.queuedMessages += 1
     traffic.queuedBytes += message.count
     queuedMessages += 1
@@ -33,10 +37,10 @@ extension Endpoint {
 
   /// The largest payload that a message can have on its way to the peer.
   private func largestPayload(_ slot: Int, _ head: MessageHead) -> Int {
-    let connection = connections[slot]
     let room =
-      connection.flags.contains(.implicit) ? singlePacketRoom(slot, head) : WireFormat.maxMessage
-    return min(room, Int(clamping: connection.peerLargest))
+      connections[slot].flags.contains(.implicit)
+      ? singlePacketRoom(slot, head) : WireFormat.maxMessage
+    return min(room, Int(clamping: connections[slot].peerLargest))
   }
 
   /// The largest payload that a single packet in a datagram of its own can have.
@@ -61,7 +65,8 @@ extension Endpoint {
     if isUDP, isTracked(head, message.count, options, slot) {
       putIntoOutbox(
         head, message, shared: shared, slot, traffic, options, deadline: deadline, at: now)
-    } else if options.waits || isUDP && message.count > singlePacketRoom(slot, head) {
+      armExpiry(slot, traffic, deadline)
+    } else if options.waits || mustWait(head, message.count, slot, traffic, isUDP) {
       let bytes = shared ?? [UInt8](copying: message)
       wait(
         WaitingMessage(head: head, bytes: bytes, options: options, deadline: deadline), slot,
@@ -71,6 +76,14 @@ extension Endpoint {
     } else {
       writeFrame(head, message, slot, traffic, options)
     }
+  }
+
+  /// Whether a message stays in its own form: over UDP one that needs several packets, over TCP
+  /// one that would overtake others.
+  private func mustWait(
+    _ head: MessageHead, _ count: Int, _ slot: Int, _ traffic: Traffic, _ isUDP: Bool
+  ) -> Bool {
+    isUDP ? count > singlePacketRoom(slot, head) : !traffic.waiting.isEmpty
   }
 
   /// Whether a message over UDP is sent until it is acknowledged.
@@ -92,6 +105,7 @@ extension Endpoint {
     if let old = traffic.waiting.add(message) {
       dropUnsent(old, .superseded, slot, traffic)
     }
+    armExpiry(slot, traffic, message.deadline)
     switch connections[slot].transport {
     case .udp: makeReady(slot)
     case .tcp: markStreamReady(connections[slot].socket)
@@ -122,6 +136,40 @@ extension Endpoint {
       emit(
         .undelivered, slot, reason == .expired ? .expired : .superseded,
         getContext: message.options.context)
+    }
+    tellWritable(slot)
+  }
+
+  /// How late a message that is too late is dropped, and how often deadlines are looked at.
+  private static let expiryStep = Interval.milliseconds(1)
+  private static let expiryGap = Interval.milliseconds(10)
+
+  /// Looks at the messages of a connection once one of them may be too late, whether it gets its
+  /// turn by then or not.
+  private mutating func armExpiry(_ slot: Int, _ traffic: Traffic, _ deadline: Instant) {
+    guard deadline != .never else { return }
+    let due = deadline + Self.expiryStep
+    if traffic.expiryTimer != .none, traffic.expiryDue <= due { return }
+    timers.cancel(&traffic.expiryTimer)
+    traffic.expiryDue = due
+    traffic.expiryTimer = timers.schedule(.expiry, slot, at: due)
+  }
+
+  /// Drops the messages of a connection that are too late, wherever they wait.
+  mutating func expiryTimer(_ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic else { return }
+    traffic.expiryTimer = .none
+    for message in traffic.waiting.takeLate(at: now) { expire(message, slot, traffic) }
+    var next = traffic.waiting.nextDeadline
+    if let outbox = traffic.outbox {
+      next = min(next, outbox.expire(at: now))
+      takeOutcomes(slot, traffic, outbox)
+    }
+    if next != .never { armExpiry(slot, traffic, max(next, now + Self.expiryGap)) }
+    guard connections[slot].phase == .closing else { return }
+    switch connections[slot].transport {
+    case .udp: makeReady(slot)
+    case .tcp: messagesLeft(slot, at: now)
     }
   }
 
@@ -168,17 +216,21 @@ extension Endpoint {
 
   // MARK: Marks
 
-  /// Whether connection and box are below their marks; if not, `writable` is owed.
-  private mutating func takesMore(_ slot: Int, _ traffic: Traffic) -> Bool {
+  /// Whether connection and box are below their marks.
+  func takesMore(_ traffic: Traffic) -> Bool {
     if traffic.queuedMessages < traffic.markMessages, traffic.queuedBytes < traffic.markBytes,
       queuedMessages < Int(limits.sendMarkMessages),
       queuedBytes < Int(clamping: limits.sendMarkBytes)
     {
       return true
     }
+    return false
+  }
+
+  /// A send was refused at a mark, and the program was told so: `writable` follows.
+  mutating func oweWritable(_ slot: Int) {
     connections[slot].flags.insert(.owesWritable)
     tellWritable(slot)
-    return false
   }
 
   /// Takes what has left out of the marks.
@@ -187,6 +239,11 @@ extension Endpoint {
     traffic.queuedBytes -= bytes
     queuedMessages -= messages
     queuedBytes -= bytes
+    boxHasRoom()
+  }
+
+  /// Tells those that were refused for the sake of the box once it is below half of its marks.
+  mutating func boxHasRoom() {
     if !awaitingBox.isEmpty, isBoxBelowHalf { tellAllWritable() }
   }
 

@@ -51,8 +51,10 @@ extension Endpoint {
 
   mutating func finishIfIdle(_ socket: SocketID) {
     guard socketIsOpen(socket) else { return }
-    let state = sockets[Int(socket.rawValue)]
-    guard state.isFinishing, state.out.isEmpty, state.repeatingCloses == 0 else { return }
+    let index = Int(socket.rawValue)
+    guard sockets[index].isFinishing, sockets[index].out.isEmpty,
+      sockets[index].repeatingCloses == 0
+    else { return }
     let listener = owner(socket)
     closeNow(socket)
     if let listener, connections[listener].phase == .retiring { endListener(listener) }
@@ -86,14 +88,16 @@ extension Endpoint {
   // MARK: Datagrams
 
   /// Sends a packet of a connection that carries no message, in a datagram of its own or as a
-  /// frame.
-  mutating func sendControl(_ packet: ControlPacket, session: UInt64?, _ slot: Int) {
+  /// frame. `isLast` says that nothing repeats it, so that it is not dropped for want of room.
+  mutating func sendControl(
+    _ packet: ControlPacket, session: UInt64?, _ slot: Int, isLast: Bool = false
+  ) {
     let connection = connections[slot]
     enqueue(
       OutDatagram(
         content: .control(packet, session: session), remote: connection.remote,
         local: connection.sendLocal),
-      on: connection.socket)
+      on: connection.socket, isLast: isLast)
   }
 
   /// Answers a datagram of somebody who is no connection.
@@ -114,11 +118,11 @@ extension Endpoint {
     }
   }
 
-  mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID) {
+  mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID, isLast: Bool = false) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
-    if sockets[index].isBlocked, case .control = datagram.content,
-      sockets[index].out.count >= SocketState.blockedMark
+    if !isLast, case .control = datagram.content,
+      sockets[index].out.count >= SocketState.waitingMark
     {
       counters.drop(.sendFailed)
       return

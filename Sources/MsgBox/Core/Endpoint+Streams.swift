@@ -278,18 +278,16 @@ extension Endpoint {
       let traffic = connections[slot].traffic
     else { return }
     writeOwedAck(socket, traffic)
+    var hasLate = false
     while stream.out.count < StreamQueue.keptCapacity, let message = traffic.waiting.removeFirst() {
       if now > message.deadline {
         expire(message, slot, traffic)
-        tellWritable(slot)
+        hasLate = true
       } else {
         writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
       }
     }
-    // The last of them may have been too late.
-    if connections[slot].phase == .closing, traffic.queuedMessages == 0 {
-      finishClosing(slot, at: now)
-    }
+    if hasLate { messagesLeft(slot, at: now) }
   }
 
   /// Tells the peer how many of its reliable frames have come, if that is owed.
@@ -352,7 +350,7 @@ extension Endpoint {
   }
 
   /// Something left the queue of a stream: the program may go on, or the close is due.
-  private mutating func messagesLeft(_ slot: Int, at now: Instant) {
+  mutating func messagesLeft(_ slot: Int, at now: Instant) {
     tellWritable(slot)
     if connections[slot].phase == .closing, connections[slot].traffic?.queuedMessages == 0 {
       finishClosing(slot, at: now)

@@ -2,10 +2,12 @@
 extension Endpoint {
   /// Queues a one-way message of a connection that has not ended.
   mutating func send(
-    _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions, shared: [UInt8]?, at now: Instant
+    _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions, shared: [UInt8]?,
+    owes: Bool = true, at now: Instant
   ) -> Status {
     guard options.isValid else { return .invalidArgument }
-    return queue(MessageHead(kind: .oneWay), message, slot, options, shared: shared, at: now)
+    return queue(
+      MessageHead(kind: .oneWay), message, slot, options, shared: shared, owes: owes, at: now)
   }
 
   /// Queues a one-way message to every open connection of a listener. Who does not take it is told
@@ -33,8 +35,8 @@ extension Endpoint {
   }
 
   /// Queues a one-way message to one of a listener's open connections: each in turn, passing over
-  /// those that are at their marks. Returns whom it was queued to; `ended` if there is no
-  /// connection.
+  /// those that are at their marks. Returns whom it was queued to; `noPeer` if there is no
+  /// connection, `wouldBlock` if all are at their marks.
   package mutating func sendAny(
     _ message: Span<UInt8>, from listener: Handle, options: SendOptions, at now: Instant
   ) -> Result<Handle, Status> {
@@ -47,11 +49,19 @@ extension Endpoint {
         connections.unlink(slot, from: &state.connections)
         connections.append(slot, to: &state.connections)
         guard connections[slot].phase == .open else { continue }
-        let status = send(message, slot, options, shared: nil, at: now)
+        let status = send(message, slot, options, shared: nil, owes: false, at: now)
         if status == .ok { return .success(handle(slot)) }
         if failure != .wouldBlock { failure = status }
       }
+      // Only who has found nobody at all is to hear when there is somebody.
+      if failure == .wouldBlock { oweWritableOfAll(state) }
       return .failure(failure)
+    }
+  }
+
+  private mutating func oweWritableOfAll(_ state: ListenerState) {
+    for slot in connections.members(of: state.connections) where connections[slot].phase == .open {
+      if let traffic = connections[slot].traffic, !takesMore(traffic) { oweWritable(slot) }
     }
   }
 
@@ -85,6 +95,7 @@ extension Endpoint {
   package mutating func setLimits(_ limits: BoxLimits) -> Bool {
     guard limits.isValid else { return false }
     self.limits = limits
+    boxHasRoom()
     return true
   }
 

@@ -50,12 +50,17 @@ package struct Endpoint: ~Copyable {
   /// UDP sockets with something to send, and streams.
   var readySockets = FIFO<SocketID>()
   var readyStreams = FIFO<SocketID>()
-  /// Connections with something to send over UDP, in the order of their turns.
+  /// Connections with something to send over UDP that have not used up their share of this round,
+  /// in the order of their turns.
   var ready = FIFO<ReadyConnection>()
-  /// The first of them has got its quantum of this round.
-  var isInVisit = false
-  /// Datagrams that this turn may still send.
+  /// Those that have, for the round after this one.
+  var nextRound = FIFO<ReadyConnection>()
+  /// The number of this round.
+  var round: UInt32 = 1
+  /// Datagrams that this turn may still send, and how many of them may go before those of
+  /// connections.
   var turnDatagramsLeft: Int
+  var turnControlsLeft = 0
   /// Accepted and not yet sent, over all connections.
   var queuedMessages = 0
   var queuedBytes = 0
@@ -66,6 +71,10 @@ package struct Endpoint: ~Copyable {
   var limits = BoxLimits()
   /// Listeners and clients whose program takes no more messages.
   var fullReceivers = 0
+  /// An owner keeps messages for later, and tells how many.
+  var keepsMessages = false
+  /// The listener or client of the message that was polled last.
+  var polledReceiver: Int?
   /// The numbered datagram at hand.
   var arriving: ArrivingDatagram?
   /// The ranges of the ack at hand, for reuse.
@@ -129,11 +138,11 @@ package struct Endpoint: ~Copyable {
 
   /// The options that a connection lives by: its own, or its listener's.
   func options(_ slot: Int) -> ConnectionOptions {
-    let connection = connections[slot]
-    if let state = connection.clientState { return state.options }
-    if let state = connection.listenerState { return state.options }
-    guard connection.listener != ConnectionRecord.noSlot,
-      let state = connections[Int(connection.listener)].listenerState
+    if let state = connections[slot].clientState { return state.options }
+    if let state = connections[slot].listenerState { return state.options }
+    let listener = connections[slot].listener
+    guard listener != ConnectionRecord.noSlot,
+      let state = connections[Int(listener)].listenerState
     else { return ConnectionOptions() }
     return state.options
   }
@@ -184,6 +193,7 @@ package struct Endpoint: ~Copyable {
 
   /// The next event, or nil. What the event before it ended is freed by this call.
   package mutating func pollEvent() -> CoreEvent? {
+    settlePolledMessage()
     if let slot = deliveredEnd {
       deliveredEnd = nil
       if connections[slot].role == .listener { listenerCount -= 1 }
@@ -201,6 +211,8 @@ package struct Endpoint: ~Copyable {
     case .listeningError, .listeningEnded, .connectionSetupError, .connectionClosed,
       .connectionLost:
       deliveredEnd = slot
+    case .message, .request, .reply:
+      messagePolled(event)
     default:
       break
     }

@@ -115,6 +115,22 @@ final class Outbox {
     finish(number, message, .cancelled)
   }
 
+  /// Gives up the messages that are too late to begin; the earliest deadline of the others.
+  func expire(at now: Instant) -> Instant {
+    var earliest = Instant.never
+    let first = base
+    for offset in 0..<UInt32(truncatingIfNeeded: messages.count) {
+      let number = first &+ offset
+      guard let message = message(number), message.state == .waiting else { continue }
+      if now > message.deadline {
+        finish(number, message, .expired)
+      } else {
+        earliest = min(earliest, message.deadline)
+      }
+    }
+    return earliest
+  }
+
   // MARK: Sending
 
   /// Puts packets into a datagram as long as they fit: first what was lost, then what was not sent

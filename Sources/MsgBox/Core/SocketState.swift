@@ -28,9 +28,9 @@ struct SocketState {
     case stream
   }
 
-  /// With so many datagrams waiting for a blocked socket, what carries no message is dropped:
-  /// others decide how much of it there is, and it is repeated.
-  static let blockedMark = 4096
+  /// With so many datagrams waiting for a socket, what carries no message is dropped: others decide
+  /// how much of it there is, faster perhaps than a turn sends, and it is repeated.
+  static let waitingMark = 4096
 
   var kind = Kind.free
   /// Slot of the listener or connection; `noSlot` when that has ended and the socket only finishes.

@@ -14,6 +14,8 @@ package enum TimerKind: UInt8, Sendable {
   case recovery
   /// An incomplete message is given up.
   case reassembly
+  /// A message that was not sent yet may be too late.
+  case expiry
 }
 
 /// Names a scheduled timer until it fires or is cancelled.

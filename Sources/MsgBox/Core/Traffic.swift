@@ -27,8 +27,15 @@ final class Traffic {
   var roundTrip = RoundTrip()
   /// The outbox was served last, so others come before it.
   var outboxHadItsTurn = false
-  /// Bytes that it may still send in this round; below zero by what the last datagram was larger.
+  /// Messages that wait in their own form were served last, so those that are packed come first.
+  var waitingHadItsTurn = false
+  /// Bytes that it may still send in `round`; below zero by what the last datagram was larger.
   var deficit = 0
+  /// The last round in which it had its turn.
+  var round: UInt32 = 0
+  /// When the first message that has a deadline may be too late.
+  var expiryTimer = TimerID.none
+  var expiryDue = Instant(nanoseconds: 0)
   /// Of the outbox: when a loss or a probe is due, or the pacer lets more go.
   var recoveryTimer = TimerID.none
   var recoveryDue = Instant(nanoseconds: 0)

@@ -48,6 +48,32 @@ struct WaitingMessages {
     return message
   }
 
+  /// The earliest of the deadlines.
+  var nextDeadline: Instant {
+    var earliest = Instant.never
+    for offset in 0..<queue.count {
+      if let message = queue[offset], !message.hasBegun {
+        earliest = min(earliest, message.deadline)
+      }
+    }
+    return earliest
+  }
+
+  /// Takes out those that are too late.
+  mutating func takeLate(at now: Instant) -> [WaitingMessage] {
+    var late: [WaitingMessage] = []
+    for _ in 0..<queue.count {
+      guard let message = removeFirst() else { break }
+      if now > message.deadline, !message.hasBegun {
+        late.append(message)
+      } else {
+        if message.options.key != 0 { byKey[message.options.key] = taken + UInt64(queue.count) }
+        queue.append(message)
+      }
+    }
+    return late
+  }
+
   /// One more packet of the first message was sent.
   mutating func advanceFirst() {
     guard var message = queue.first else { return }

@@ -19,9 +19,24 @@ extension RunLoop {
   /// Whether a stream is read, or left to fill up because the program takes no more.
   private func setReading(_ id: SocketID, _ reads: Bool) {
     guard let socket = sockets[id], !socket.hasReadEnd, !socket.hasFailed else { return }
+    socket.isPaused = !reads
     let interest =
       reads ? socket.interest.union(.readable) : socket.interest.subtracting(.readable)
-    watch(socket, for: interest)
+    if reads, socket.isUnpolled {
+      pollAgain(socket, for: interest)
+    } else {
+      watch(socket, for: interest)
+    }
+  }
+
+  private func pollAgain(_ socket: LoopSocket, for interest: Readiness) {
+    socket.isUnpolled = false
+    socket.interest = interest
+    do throws(Errno) {
+      try poller.add(socket.fd, token: socket.token, for: interest)
+    } catch {
+      fail(socket, error)
+    }
   }
 
   private func resolve(_ handle: Handle, _ name: [UInt8], _ port: UInt16) {
@@ -112,7 +127,7 @@ extension RunLoop {
   /// Closes a socket. Its polling is ended first: while a forked process has the descriptor too,
   /// closing alone would leave it ready for ever.
   func remove(_ id: SocketID) {
-    if let socket = sockets[id], !socket.hasFailed { unwatch(socket) }
+    if let socket = sockets[id], !socket.hasFailed, !socket.isUnpolled { unwatch(socket) }
     sockets.remove(id)
   }
 
@@ -135,6 +150,7 @@ extension RunLoop {
   func watch(_ socket: LoopSocket, for interest: Readiness) {
     guard socket.interest != interest, socket.isOpen, !socket.hasFailed else { return }
     socket.interest = interest
+    guard !socket.isUnpolled else { return }
     do throws(Errno) {
       try poller.change(socket.fd, token: socket.token, to: interest)
     } catch {

@@ -9,8 +9,8 @@ extension RunLoop {
   /// Sends within what is left of this turn's share.
   func sendQueued() {
     guard !sendsNothing else { return }
-    let ends = now + Self.budget
     flushDatagrams()
+    let ends = now + Self.sendBudget
     while let id = endpoint.pollStream(at: now) {
       writeStream(id)
       if now >= ends { return }
@@ -24,9 +24,14 @@ extension RunLoop {
     flushDatagrams()
   }
 
+  /// In the middle of a long receive, sends what should not wait for its end.
+  func sendBetween() {
+    if !isEnding, now.since(sentAt) >= Self.sendGap { flushDatagrams() }
+  }
+
   private func flushDatagrams() {
     trackedAtFlush = endpoint.trackedReceived
-    let sentAt = now
+    sentAt = now
     var isFull = true
     while isFull {
       while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {

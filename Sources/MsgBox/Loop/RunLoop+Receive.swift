@@ -110,6 +110,7 @@ extension RunLoop {
       guard socket.isOpen, !isEnding, count == DatagramBatch.capacity else { return .drained }
       acknowledgeSoon()
       if now >= turnEnds { return .more }
+      sendBetween()
     }
     return .more
   }

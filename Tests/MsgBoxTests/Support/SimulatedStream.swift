@@ -59,6 +59,10 @@ final class StreamSide {
   private var isFull = false
   private var hasShutDown = false
   private var unread = 0
+  private var isPaused = false
+  /// What came while it was not read, in order.
+  private var kept: [Segment] = []
+  private var keptEnd: StreamEnd?
 
   init(_ node: Node, local: Address, remote: Address) {
     self.node = node
@@ -89,6 +93,26 @@ final class StreamSide {
     inFlight += count
     isFull = count < bytes.count
     return count
+  }
+
+  func pauseReading() {
+    isPaused = true
+  }
+
+  func resumeReading() {
+    isPaused = false
+    simulation.schedule(after: Interval(nanoseconds: 0)) { [self] in readKept() }
+  }
+
+  private func readKept() {
+    while !isPaused, !kept.isEmpty {
+      guard case .bytes(let bytes) = kept.removeFirst(), let peer else { continue }
+      hand(bytes, from: peer)
+    }
+    if !isPaused, let end = keptEnd {
+      keptEnd = nil
+      handEnd(end)
+    }
   }
 
   func shutDownWrite() {
@@ -163,6 +187,11 @@ final class StreamSide {
       return onBytes(bytes)
     }
     unread += bytes.count
+    if isPaused || !kept.isEmpty { return kept.append(.bytes(bytes)) }
+    hand(bytes, from: sender)
+  }
+
+  private func hand(_ bytes: [UInt8], from sender: StreamSide) {
     node.enter { [self] in
       unread -= bytes.count
       sender.wasRead(bytes.count)
@@ -173,6 +202,14 @@ final class StreamSide {
 
   private func takeEnd(_ end: StreamEnd) {
     if let onEnd { return onEnd(end) }
+    if isPaused || !kept.isEmpty {
+      keptEnd = keptEnd ?? end
+      return
+    }
+    handEnd(end)
+  }
+
+  private func handEnd(_ end: StreamEnd) {
     node.enter { [self] in
       guard let socket else { return }
       node.endStream(end, on: socket.id)

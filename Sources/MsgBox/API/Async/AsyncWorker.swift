@@ -42,6 +42,8 @@
     }
 
     private func run() {
+      // The core is to count what waits for the program from the first message on.
+      box.loop.endpoint.untaken(.none, messages: 0, bytes: 0)
       while let commands = driver.takeCommands() {
         for command in commands { command(self) }
         reportTaken()
