@@ -150,7 +150,7 @@ struct AsyncTests {
       try await connection.disconnect()
     }
     // Nobody takes anything until something came at the mark.
-    while try await server.withBox({ box in box.statistics.messagesReceived < 5 }) {
+    while try await server.withBox({ box in box.statistics.messagesReceived < 4 }) {
       await Task.yield()
     }
     var (messages, marks) = (0, 0)
