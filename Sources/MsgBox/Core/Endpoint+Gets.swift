@@ -158,7 +158,7 @@ extension Endpoint {
     let get = gets[index]
     if let traffic = connections[Int(get.connection)].traffic, let messageID = get.messageID {
       if get.isTracked, let outbox = traffic.outbox {
-        outbox.cancelRequest(messageID)
+        outbox.settleRequest(messageID)
         takeOutcomes(Int(get.connection), traffic, outbox)
       }
       traffic.reassembly?.remove(FragmentKey(kind: .reply, messageID: messageID))

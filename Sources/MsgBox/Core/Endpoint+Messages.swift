@@ -179,6 +179,11 @@ extension Endpoint {
     if get.maySendAgain, get.sendings == 1, !get.hasPartOfReply {
       traffic.replyTimer.sample(now.since(get.sentAt))
     }
+    if get.isTracked, let messageID, let outbox = traffic.outbox {
+      // A reply says that its request arrived, whatever became of the acknowledgements.
+      outbox.settleRequest(messageID)
+      takeOutcomes(slot, traffic, outbox)
+    }
     removeGet(index)
     tell(.reply, slot, payload, count, getContext: get.context)
   }

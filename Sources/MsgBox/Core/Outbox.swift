@@ -108,8 +108,8 @@ final class Outbox {
     messages[Int(number &- base)]
   }
 
-  /// Gives up a request that nobody waits for any more.
-  func cancelRequest(_ messageID: UInt32) {
+  /// Sends no more of a request whose reply has come, or for which nobody waits any more.
+  func settleRequest(_ messageID: UInt32) {
     guard let number = requests[messageID], let message = message(number), message.state != .done
     else { return }
     finish(number, message, .cancelled)

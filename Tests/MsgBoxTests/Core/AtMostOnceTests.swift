@@ -44,12 +44,12 @@ struct AtMostOnceTests {
     let missing = try #require(pair.client.wait(for: .replyMissing))
     #expect(watch.elapsed == 5000 && missing.status == .timedOut)
     #expect(watch.requests == [0, 200, 600, 1400, 3000])
-    // The wait stays doubled for the next ones, until one that was sent once is answered.
+    // The wait stays doubled twice for the next ones, until one that was sent once is answered.
     let second = RequestWatch(pair.simulation)
     second.passes = { $0.kind != .request || second.elapsed > 0 }
     #expect(pair.client.get("b", from: pair.up, context: 2) == .ok)
     _ = try #require(pair.client.wait(for: .reply))
-    #expect(second.requests == [0, 3200])
+    #expect(second.requests == [0, 800])
     #expect(pair.client.get("c", from: pair.up, context: 3) == .ok)
     _ = try #require(pair.client.wait(for: .reply, count: 2))
     let third = RequestWatch(pair.simulation)
