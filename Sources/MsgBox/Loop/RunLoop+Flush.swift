@@ -26,11 +26,6 @@ extension RunLoop {
     }
   }
 
-  /// In the middle of a long receive, sends what should not wait for its end.
-  func sendBetween() {
-    if !isEnding, now.since(sentAt) >= Self.sendGap { flushDatagrams() }
-  }
-
   private func flushDatagrams() {
     trackedAtFlush = endpoint.trackedReceived
     sentAt = now
