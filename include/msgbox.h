@@ -165,7 +165,7 @@ enum {
   msg_listening_error = 2,        /* conn: the listener that could not be; code */
   msg_listening_ended = 3,        /* conn: the listener; every connection of it has ended before */
   msg_connection_setup = 4,       /* client: somebody is there and has accepted */
-  msg_connection_setup_error = 5, /* client: code; next is set if a reconnection follows */
+  msg_connection_setup_error = 5, /* client: code; undelivered; next is set if a reconnection follows */
   msg_connection_ready = 6,       /* server: a new connection, cloned from its listener */
   msg_message = 7,                /* data */
   msg_request = 8,                /* data, request: answer it with msg_answer */
@@ -203,7 +203,7 @@ typedef struct msg_Event {
   void *get_context;    /* of msg_reply and msg_reply_missing: what msg_get was given; of msg_delivered and
                            msg_undelivered: the context of the send */
   int32_t system_error; /* the errno behind code, or 0 */
-  uint64_t undelivered; /* of msg_connection_closed and msg_connection_lost: messages, requests and replies that
+  uint64_t undelivered; /* of msg_connection_closed, _lost and _setup_error: messages, requests and replies that
                            were accepted and not given to the system or, if reliable, not acknowledged; else 0 */
 } msg_Event;
 

@@ -41,7 +41,7 @@ while !isOver {
       print("\(sent) sent, waited \(waited), \(undelivered) undelivered")
       isComplete = sent == total && waits > 0 && undelivered == 0
       isOver = true
-    case .connectionSetupError(_, let error, _), .connectionLost(_, let error, _, _):
+    case .connectionSetupError(_, let error, _, _), .connectionLost(_, let error, _, _):
       print(event.name, "(\(error))")
       isOver = true
     default:

@@ -32,7 +32,7 @@ while ended < clients.count {
       if String(decoding: bytes) == "one" { counts[client].one += 1 }
     case .connectionClosed(let connection, let reason, _):
       end(connection, "\(reason)")
-    case .connectionSetupError(let connection, let error, _),
+    case .connectionSetupError(let connection, let error, _, _),
       .connectionLost(let connection, let error, _, _):
       end(connection, "\(error)")
     default:

@@ -41,7 +41,7 @@ while !isOver {
       print(event.name, "(\(reason))")
       isComplete = echoes == 1 && replies == 3 && reason.code == .closedLocally
       isOver = true
-    case .connectionSetupError(_, let error, _), .connectionLost(_, let error, _, _):
+    case .connectionSetupError(_, let error, _, _), .connectionLost(_, let error, _, _):
       print(event.name, "(\(error))")
       isOver = true
     default:

@@ -54,7 +54,7 @@ while !isOver {
       print("\(delivered) of \(sent) delivered, \(undelivered) undelivered")
       isComplete = sent == 302 && delivered == sent && undelivered == 0
       isOver = true
-    case .connectionSetupError(_, let error, _), .connectionLost(_, let error, _, _):
+    case .connectionSetupError(_, let error, _, _), .connectionLost(_, let error, _, _):
       print(event.name, "(\(error))")
       isOver = true
     default:

@@ -33,7 +33,7 @@ while !isOver {
     case .connectionClosed(_, let reason, _):
       print(event.name, "(\(reason))")
       isOver = true
-    case .connectionSetupError(_, let error, _), .connectionLost(_, let error, _, _):
+    case .connectionSetupError(_, let error, _, _), .connectionLost(_, let error, _, _):
       print(event.name, "(\(error))")
       isOver = true
     default:

@@ -32,7 +32,8 @@ extension EventOf where Payload: ~Escapable {
     case .listeningError: self = .listeningError(listener, error)
     case .listeningEnded: self = .listeningEnded(listener)
     case .connectionSetup: self = .connectionSetup(connection)
-    case .connectionSetupError: self = .connectionSetupError(connection, error, next: next)
+    case .connectionSetupError:
+      self = .connectionSetupError(connection, error, next: next, undelivered: event.undelivered)
     case .connectionReady: self = .connectionReady(connection, Listener(event.listener))
     case .replyMissing: self = .replyMissing(connection, error, context: event.getContext)
     case .connectionClosed:

@@ -15,7 +15,7 @@ public enum EventOf<Payload: ~Escapable>: ~Escapable {
   /// Client: somebody is there and has accepted.
   case connectionSetup(Connection)
   /// Client: the connection could not be; `next` replaces it if it is to try again.
-  case connectionSetupError(Connection, MessageError, next: Connection?)
+  case connectionSetupError(Connection, MessageError, next: Connection?, undelivered: Int)
   /// Server: a new connection of a listener.
   case connectionReady(Connection, Listener)
   /// A one-way message.

@@ -25,7 +25,7 @@ private struct Diary {
     case .replyMissing(_, let error, let context):
       lines.append("\(event.name) \(context) \(error.code.name)")
     case .connectionClosed(_, let error, _), .connectionLost(_, let error, _, _),
-      .connectionSetupError(_, let error, _), .listeningError(_, let error):
+      .connectionSetupError(_, let error, _, _), .listeningError(_, let error):
       lines.append("\(event.name) \(error.code.name)")
     default: lines.append(event.name)
     }

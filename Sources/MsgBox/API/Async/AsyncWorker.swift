@@ -265,7 +265,7 @@
         return settle(listening.removeValue(forKey: listener)) { $0.fail(error) }
       case .connectionSetup(let connection):
         return settle(connecting.removeValue(forKey: connection)) { $0.succeed(connection) }
-      case .connectionSetupError(let connection, let error, let next):
+      case .connectionSetupError(let connection, let error, let next, _):
         failParked(on: connection)
         return settle(connecting.removeValue(forKey: connection)) { call in
           guard let next else { return call.fail(error) }

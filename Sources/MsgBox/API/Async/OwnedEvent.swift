@@ -11,8 +11,8 @@
       case .listeningError(let listener, let error): self = .listeningError(listener, error)
       case .listeningEnded(let listener): self = .listeningEnded(listener)
       case .connectionSetup(let connection): self = .connectionSetup(connection)
-      case .connectionSetupError(let connection, let error, let next):
-        self = .connectionSetupError(connection, error, next: next)
+      case .connectionSetupError(let connection, let error, let next, let undelivered):
+        self = .connectionSetupError(connection, error, next: next, undelivered: undelivered)
       case .connectionReady(let connection, let listener):
         self = .connectionReady(connection, listener)
       case .replyMissing(let connection, let error, let context):
