@@ -14,7 +14,8 @@ public enum EventOf<Payload: ~Escapable>: ~Escapable {
   case listeningEnded(Listener)
   /// Client: somebody is there and has accepted.
   case connectionSetup(Connection)
-  /// Client: the connection could not be; `next` replaces it if it is to try again.
+  /// Client: the connection could not be, and `undelivered` messages were queued for it; `next`
+  /// replaces it if it is to try again.
   case connectionSetupError(Connection, MessageError, next: Connection?, undelivered: Int)
   /// Server: a new connection of a listener.
   case connectionReady(Connection, Listener)
