@@ -49,7 +49,10 @@ extension Endpoint {
     }
     let traffic = traffic(slot)
     let isNumbered = connections[slot].transport == .udp && !isImplicit
-    if isNumbered, let messageID, traffic.requestWindow?.contains(messageID) == true {
+    // One of several packets was new when the first of them came.
+    if isNumbered, header.numPackets == 1, let messageID,
+      traffic.requestWindow?.contains(messageID) == true
+    {
       return repeatReply(header.replyID, messageID, slot, traffic, at: now)
     }
     guard makeRoom(forRequestOf: slot, traffic, isTracked: isTracked) else {
@@ -57,7 +60,8 @@ extension Endpoint {
     }
     let request = OpenRequest(
       connection: UInt32(slot), replyID: header.replyID,
-      messageID: isImplicit ? nil : messageID, isTracked: isTracked)
+      messageID: isImplicit ? nil : messageID,
+      isTracked: isTracked && !isImplicit)
     guard let index = requests.insert(request) else { return refuse(.requestsFull, slot) }
     if isNumbered, let messageID {
       if traffic.requestWindow == nil {

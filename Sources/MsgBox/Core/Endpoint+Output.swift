@@ -227,8 +227,14 @@ extension Endpoint {
 
   private mutating func nextUntracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]?
   {
+    // What fills its datagrams has no room for an ack, and may be much: the peer waits for it.
+    if !traffic.sealed.isEmpty || !traffic.waiting.isEmpty,
+      let ack = ackAlone(slot, traffic, at: now)
+    {
+      return ack
+    }
     // Those that wait and those that are packed take turns, so that neither starves the other.
-    if !traffic.waiting.isEmpty, traffic.sealed.isEmpty || !traffic.waitingHadItsTurn,
+    if !traffic.waiting.isEmpty, !traffic.waitingHadItsTurn || !othersArePacked(slot, traffic),
       let datagram = nextOfWaiting(slot, traffic, at: now)
     {
       traffic.waitingHadItsTurn = true
@@ -249,6 +255,13 @@ extension Endpoint {
     guard let datagram = traffic.sealed.popFirst() else { return nil }
     traffic.datagramsTaken &+= 1
     return take(datagram, slot, traffic)
+  }
+
+  /// Whether something is packed that does not go with the first of those that wait.
+  private func othersArePacked(_ slot: Int, _ traffic: Traffic) -> Bool {
+    guard traffic.sealed.isEmpty else { return true }
+    guard traffic.builder != nil, let first = traffic.waiting.first else { return false }
+    return first.bytes.count > singlePacketRoom(slot, first.head)
   }
 
   /// A datagram leaves: what is in it is queued no more.
@@ -394,7 +407,7 @@ extension Endpoint {
   /// close goes with it.
   private func isLastDatagram(_ slot: Int, _ traffic: Traffic) -> Bool {
     connections[slot].phase == .closing && traffic.builder?.isEmpty == false
-      && !traffic.closeIsPacked
+      && !traffic.closeIsPacked && traffic.waiting.isEmpty
       && (traffic.outbox?.isEmpty ?? true)
   }
 

@@ -71,6 +71,20 @@ extension Endpoint {
     traffic.builder = builder
   }
 
+  /// A datagram with nothing but the ack that is owed, if one is.
+  mutating func ackAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
+    guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return nil }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    let isEmpty = builder.isEmpty
+    let bytes = builder.seal()
+    guard !isEmpty else {
+      giveBack(bytes)
+      return nil
+    }
+    return bytes
+  }
+
   /// Begins a datagram with nothing but the ack that is owed, if one is.
   mutating func beginAckAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) {
     guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return }
@@ -166,9 +180,12 @@ extension Endpoint {
     switch packet.kind {
     case .request:
       guard packet.header.replyID != 0 else { return drop(.malformed, slot) }
-      guard traffic.requestWindow?.contains(messageID) != true else {
-        return drop(.duplicate, slot)
-      }
+      // While one comes, so many ids may follow it that the window would call it old.
+      let key = FragmentKey(kind: .request, messageID: messageID)
+      guard
+        traffic.reassembly?.contains(key) == true
+          || traffic.requestWindow?.contains(messageID) != true
+      else { return drop(.duplicate, slot) }
     case .reply:
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
         return drop(.staleReply, slot)

@@ -80,6 +80,9 @@ package struct Reassembly {
     reliable.first.map { messages[$0].progressAt }
   }
 
+  /// Whether a message is incomplete: a fragment of it is held.
+  package func contains(_ key: FragmentKey) -> Bool { slot(key) != nil }
+
   /// Takes the payload of one fragment.
   ///
   /// `largest` is the largest message that is accepted, in bytes. `allowance` is by how much

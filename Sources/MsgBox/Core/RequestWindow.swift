@@ -10,6 +10,9 @@ package struct RequestWindow {
 
   /// Bit id & (size - 1); empty before the first id.
   private var words: [UInt64] = []
+  /// Bit index & 63 of element index >> 6: whether `words[index]` may be other than 0. So a jump to
+  /// a far id, of which a peer can put many into one datagram, need not walk the whole ring.
+  private var used: [UInt64] = []
   /// The largest id received.
   private var newest: UInt32 = 0
   /// The size is 2 to the power of it.
@@ -18,17 +21,17 @@ package struct RequestWindow {
 
   package init() {}
 
-  /// A window for a session whose first request to arrive has this id. Ids count from 0, and up to
-  /// 65535 requests may be on their way at once: those before it are not old, only late.
+  /// A window for a session whose first request to arrive has this id. Ids count from 0, other
+  /// messages have some of them, and up to 65535 requests may be on their way at once: those not far
+  /// before it are not old, only late.
   package init(startingWith id: UInt32, at now: Instant) {
     var size = RequestWindow.leastSize
-    if id <= UInt16.max {
-      while size <= Int(id) {
-        size *= 2
-        sizeBits += 1
-      }
+    while size <= Int(min(id, UInt32(UInt16.max))) {
+      size *= 2
+      sizeBits += 1
     }
     words = Array(repeating: 0, count: size / 64)
+    used = RequestWindow.noneUsed(of: words)
     newest = id
     let before = min(quarter, 3)
     ages.enter(before, from: quarter - before, at: now)
@@ -53,6 +56,7 @@ package struct RequestWindow {
   package mutating func insert(_ id: UInt32, at now: Instant) -> Bool {
     if words.isEmpty {
       words = Array(repeating: 0, count: RequestWindow.leastSize / 64)
+      used = RequestWindow.noneUsed(of: words)
       newest = id
     } else if Int32(bitPattern: id &- newest) > 0 {
       advance(to: id, at: now)
@@ -60,7 +64,12 @@ package struct RequestWindow {
       return false
     }
     words[word(id)] |= RequestWindow.bit(id)
+    used[word(id) >> 6] |= 1 << UInt64(word(id) & 63)
     return true
+  }
+
+  private static func noneUsed(of words: [UInt64]) -> [UInt64] {
+    Array(repeating: 0, count: (words.count + 63) / 64)
   }
 
   private static func bit(_ id: UInt32) -> UInt64 { 1 << UInt64(id & 63) }
@@ -92,18 +101,38 @@ package struct RequestWindow {
   /// Forgets the ids that the ones up to `id` take the places of.
   private mutating func clear(to id: UInt32) {
     let count = id &- newest
-    if Int(truncatingIfNeeded: count) >= size {
-      for index in words.indices { words[index] = 0 }
-      return
+    guard Int(truncatingIfNeeded: count) < size else {
+      return clearWords(from: 0, count: words.count)
     }
-    var next = newest &+ 1
+    let first = min(count, 64 - (newest &+ 1) & 63)
+    clearBits(from: newest &+ 1, count: first)
+    let wholeWords = (count - first) / 64
+    let next = newest &+ 1 &+ first
+    clearWords(from: word(next), count: Int(truncatingIfNeeded: wholeWords))
+    clearBits(from: next &+ wholeWords * 64, count: (count - first) % 64)
+  }
+
+  /// Clears at most 64 bits of one word.
+  private mutating func clearBits(from id: UInt32, count: UInt32) {
+    let mask = count == 64 ? UInt64.max : 1 << UInt64(count) - 1
+    words[word(id)] &= ~(mask << UInt64(id & 63))
+  }
+
+  /// Clears words of the ring, touching only those in use.
+  private mutating func clearWords(from start: Int, count: Int) {
+    var index = start
     var left = count
     while left > 0 {
-      let offset = next & 63
-      let taken = min(left, 64 - offset)
+      let offset = index & 63
+      let taken = min(left, 64 - offset, words.count - index)
       let mask = (taken == 64 ? UInt64.max : 1 << UInt64(taken) - 1) << UInt64(offset)
-      words[word(next)] &= ~mask
-      next &+= taken
+      var inUse = used[index >> 6] & mask
+      used[index >> 6] &= ~mask
+      while inUse != 0 {
+        words[index - offset + inUse.trailingZeroBitCount] = 0
+        inUse &= inUse - 1
+      }
+      index = (index + taken) & (words.count - 1)
       left -= taken
     }
   }
@@ -130,6 +159,7 @@ package struct RequestWindow {
     doubled[newestWord & mask] = shared & newer
     doubled[(newestWord &- words.count) & mask] = shared | newer
     words = doubled
+    used = RequestWindow.noneUsed(of: words).map { ~$0 }
     ages.double(in: quarter)
     sizeBits += 1
   }

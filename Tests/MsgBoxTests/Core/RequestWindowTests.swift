@@ -127,4 +127,35 @@ struct RequestWindowTests {
     }
     #expect(window.heldBytes <= 131_072)
   }
+
+  @Test("A far jump in the largest window costs little more than one in the smallest")
+  func cost() {
+    /// How long it takes to jump so far many times, and the size of the window then.
+    func time(_ jump: UInt32) -> (Duration, Int) {
+      var window = RequestWindow()
+      var id: UInt32 = 7
+      _ = window.insert(id, at: start)
+      let took = ContinuousClock().measure {
+        for _ in 0..<2000 {
+          id &+= jump
+          _ = window.insert(id, at: start + .seconds(UInt64(id)))
+        }
+      }
+      return (took, window.size)
+    }
+    let (short, small) = time(200)
+    let (long, large) = time(1 << 20 - 1)
+    #expect(small == 1024 && large == 1_048_576)
+    #expect(long < short * 300)
+  }
+
+  @Test(
+    "The first id to arrive may be any: not far before it all are new", arguments: [3, 9_000_000])
+  func beginning(first: UInt32) {
+    var window = RequestWindow(startingWith: first, at: start)
+    #expect(window.insert(first, at: start) && window.heldBytes <= 8192)
+    let reach = min(first, 65535)
+    for back in 1...reach { #expect(window.insert(first - back, at: start) == true) }
+    #expect(window.contains(first - reach))
+  }
 }

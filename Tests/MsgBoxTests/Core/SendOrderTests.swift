@@ -67,4 +67,62 @@ struct SendOrderTests {
     pair.server.onEvent = nil
     pair.finish()
   }
+
+  /// How many datagrams of the client go before the one with its ack, when it answers a reliable
+  /// message with many datagrams of its own.
+  private func datagramsBeforeAck(_ answer: @escaping (Node, Handle) -> Void) throws -> Int? {
+    let pair = try Pair(.udp, serverOptions: roomyOptions(), clientOptions: roomyOptions())
+    pair.client.onEvent = { client, event in
+      if event.kind == .message { answer(client, pair.up) }
+    }
+    var sent = 0
+    var before: Int?
+    pair.simulation.onDatagram = { datagram in
+      guard datagram.from.ip == pair.client.ip else { return true }
+      // Only an ack is that small, or behind something else.
+      if before == nil, datagram.acknowledged != nil { before = sent }
+      sent += 1
+      return true
+    }
+    #expect(pair.server.sendReliably([1], to: pair.down, outcome: 1) == .ok)
+    _ = try #require(pair.server.wait(for: .delivered))
+    #expect(sent > 50)
+    pair.client.onEvent = nil
+    pair.finish()
+    return before
+  }
+
+  @Test("An acknowledgement does not wait for the end of a large unreliable message")
+  func ackBesideFragments() throws {
+    let before = try datagramsBeforeAck { client, up in
+      #expect(client.send([UInt8](repeating: 1, count: 100_000), to: up) == .ok)
+    }
+    #expect(before.map { $0 <= 2 } == true, "\(String(describing: before)) datagrams before it")
+  }
+
+  @Test("An acknowledgement does not wait for full datagrams that are sealed")
+  func ackBesideSealed() throws {
+    let before = try datagramsBeforeAck { client, up in
+      for _ in 0..<100 {
+        #expect(client.send([UInt8](repeating: 1, count: 1176), to: up) == .ok)
+      }
+    }
+    #expect(before.map { $0 <= 2 } == true, "\(String(describing: before)) datagrams before it")
+  }
+
+  @Test("A small message takes turns with the packets of a large one before it")
+  func smallBesideFragments() throws {
+    let pair = try Pair(.udp, serverOptions: roomyOptions(), clientOptions: roomyOptions())
+    var sizes: [Int] = []
+    pair.simulation.onDatagram = { datagram in
+      if datagram.from.ip == pair.client.ip { sizes.append(datagram.bytes.count) }
+      return true
+    }
+    #expect(pair.client.send([UInt8](repeating: 1, count: 100_000), to: pair.up) == .ok)
+    #expect(pair.client.send([2], to: pair.up) == .ok)
+    _ = try #require(pair.server.wait(for: .message, count: 2))
+    let place = try #require(sizes.firstIndex { $0 < 50 })
+    #expect(place <= 2)
+    pair.finish()
+  }
 }
