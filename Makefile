@@ -100,7 +100,7 @@ test: | tools
 test-install: | tools
 	scripts/test-install
 
-## test-lossy: a peer that stops reading, and reliable messages where nftables drops datagrams
+## test-lossy: peers that stop reading or flood; reliable messages and gets where nftables drops
 test-lossy: | tools
 	scripts/test-lossy
 

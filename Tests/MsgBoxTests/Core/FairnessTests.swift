@@ -25,7 +25,8 @@ struct FairnessTests {
       rounds += 1
       let most = bytes.values.max() ?? 0
       let least = bytes.values.min() ?? 0
-      #expect(most - least <= 1200 + 1200)
+      // All have had as many quanta, and nobody the next one yet.
+      #expect(most - least < 1200)
     }
     #expect(rounds >= 10)
   }

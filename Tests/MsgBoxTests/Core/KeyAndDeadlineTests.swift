@@ -95,6 +95,31 @@ struct KeyAndDeadlineTests {
     pair.finish()
   }
 
+  @Test(
+    "A turn that comes too late sends nothing that is, though no timer has run yet",
+    arguments: [false, true])
+  func lateTurn(isReliable: Bool) throws {
+    let pair = try Pair(.udp)
+    pair.run(for: .seconds(1))
+    pair.client.pause()
+    for (deadline, size) in [(UInt64(50), 500), (500, 10)] {
+      let options = sendOptions {
+        $0.deadline = .milliseconds(deadline)
+        $0.isReliable = isReliable
+      }
+      let bytes = [UInt8](repeating: 1, count: size)
+      #expect(pair.client.send(bytes, to: pair.up, options: options) == .ok)
+    }
+    pair.run(for: .milliseconds(100))
+    let sent = pair.client.turnByHand()
+    #expect(sent.count == 1 && sent.allSatisfy { $0.count < 100 })
+    #expect(pair.client.dropped(.expired) == 1)
+    #expect(pair.client.census.queuedMessages == (isReliable ? 1 : 0))
+    pair.client.resume()
+    pair.run(for: .seconds(1))
+    pair.finish()
+  }
+
   @Test("A close does not wait for what is too late", arguments: bothTransports)
   func lateClose(transport: Transport) throws {
     let pair = try Pair(transport)

@@ -273,8 +273,9 @@ struct LivenessModeTests {
     }
     run(beats: 12)
     #expect(pair.client.log.count(.connectionClosed) == 0)
+    let beats = pair.client.counters.heartbeatsSent
     let closed = try #require(pair.client.wait(for: .connectionClosed, within: .seconds(11)))
-    #expect(closed.status == .idle)
+    #expect(closed.status == .idle && pair.client.counters.heartbeatsSent == beats)
     #expect(pair.server.wait(for: .connectionClosed, within: .seconds(1))?.status == .idle)
     pair.finish()
   }
