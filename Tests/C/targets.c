@@ -2,6 +2,8 @@
    replace each other; deadlines; what a program puts aside. */
 #include "test.h"
 
+#include <malloc.h>
+
 enum { clients = 3, mark = 4 };
 
 static msg_Conn listener, client[clients], server[clients];
@@ -66,6 +68,24 @@ static void to_all(const char *transport) {
   CHECK_CODE(msg_broadcast(listener, msg_data(NULL, 1), NULL, NULL, &count), MSG_ERR_INVALID_ARGUMENT);
   end();
   CHECK_CODE(msg_broadcast(listener, msg_text("x"), NULL, NULL, &count), MSG_ERR_BAD_HANDLE);
+}
+
+static size_t bytes_in_use(void) {
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+/* A message to all over UDP that waits for its turn is kept once, not once for each. */
+static void kept_once(void) {
+  begin("udp", NULL);
+  static const unsigned char big[1 << 20];
+  msg_SendOptions options = MSG_SEND_OPTIONS_INIT;
+  options.flags = MSG_SEND_RELIABLE;
+  size_t before = bytes_in_use();
+  CHECK(msg_broadcast(listener, msg_data(big, sizeof big), &options, NULL, NULL) == clients);
+  CHECK(bytes_in_use() - before < sizeof big * 3 / 2);
+  for (int i = 0; i < clients; i++) WAIT_FOR(count_of(msg_message, client[i]) == 1, 5000);
+  end();
 }
 
 static void to_any(const char *transport) {
@@ -200,5 +220,6 @@ int main(void) {
     deadlines(transport, MSG_SEND_RELIABLE | MSG_SEND_TELL);
     put_aside(transport);
   }
+  kept_once();
   return 0;
 }
