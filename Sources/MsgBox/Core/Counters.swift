@@ -42,6 +42,8 @@ package struct Census: Equatable, Sendable {
   package var queuedBytes = 0
   /// Bytes of incomplete messages, and of such that wait for others before them.
   package var incompleteBytes = 0
+  /// Messages that must arrive over UDP and are not done, or done before others of their channel.
+  package var outboxMessages = 0
 }
 
 /// What a connection counts, and what it holds at a moment.

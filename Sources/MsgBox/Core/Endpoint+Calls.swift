@@ -150,6 +150,7 @@ extension Endpoint {
     getBytes = []
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
+    outboxPool = OutboxPool()
     ready = FIFO()
     nextRound = FIFO()
     fullReceivers = 0

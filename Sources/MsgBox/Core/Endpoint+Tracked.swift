@@ -251,7 +251,10 @@ extension Endpoint {
 
   private mutating func armReassembly(_ slot: Int, _ traffic: Traffic) {
     guard traffic.reassemblyTimer == .none else { return }
-    var due = traffic.reassembly?.nextExpiry
+    // What is refused because the program is slow comes again: nothing grows old meanwhile.
+    var due = traffic.reassembly?.nextExpiry.map {
+      max($0, traffic.refusedAt + Reassembly.lifetime)
+    }
     if connections[slot].flags.contains(.onDemand), let upkeep = upkeepDue(slot, traffic) {
       due = min(due ?? upkeep, upkeep)
     }
@@ -270,8 +273,10 @@ extension Endpoint {
   mutating func reassemblyTimer(_ slot: Int, at now: Instant) {
     guard let traffic = connections[slot].traffic else { return }
     traffic.reassemblyTimer = .none
-    drop(.incomplete, slot, count: UInt64(traffic.reassembly?.expire(at: now) ?? 0))
-    hold(traffic)
+    if now.since(traffic.refusedAt) >= Reassembly.lifetime {
+      drop(.incomplete, slot, count: UInt64(traffic.reassembly?.expire(at: now) ?? 0))
+      hold(traffic)
+    }
     if connections[slot].flags.contains(.onDemand) {
       guard tidy(slot, traffic, options(slot), at: now) else { return }
     }

@@ -84,7 +84,7 @@ package struct Endpoint: ~Copyable {
   var getBytes: [[UInt8]] = []
   var spareGetBytes: [[UInt8]] = []
   /// Reliable messages that are done, for reuse.
-  let outboxPool = OutboxPool()
+  var outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
   package internal(set) var trackedReceived: UInt64 = 0
   /// A reply that is sent again, for reuse.
@@ -113,7 +113,7 @@ package struct Endpoint: ~Copyable {
       connections: connections.count - listenerCount, listeners: listenerCount,
       pendingHellos: pendingHellos.count, tombstones: tombstones.count, getsWaiting: gets.count,
       requestsOpen: requests.count, queuedMessages: queuedMessages, queuedBytes: queuedBytes,
-      incompleteBytes: heldBytes)
+      incompleteBytes: heldBytes, outboxMessages: outboxPool.inUse)
   }
 
   /// The sizes of the notes' three structures. Always out_beats = conn_status + pending_closes.

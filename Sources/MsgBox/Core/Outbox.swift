@@ -17,6 +17,15 @@ final class Outbox {
     }
   }
 
+  /// A message, or what is left of one that is done before an older one.
+  private struct Position {
+    var message: OutboxMessage?
+  }
+
+  /// No message begins that is so many behind the oldest one that is not done, of whatever channel:
+  /// a peer that never acknowledges that one must not make positions pile up without end.
+  static let longestSpan: UInt32 = 1_048_576
+
   /// The messages that have begun, and that the receiver may have to hold, stay below this; one
   /// larger may be besides (notes.md 6.4).
   static let heldLimit = 4_194_304
@@ -29,7 +38,7 @@ final class Outbox {
 
   private let pool: OutboxPool
   private let firstNumber: UInt32
-  private var messages = FIFO<OutboxMessage>()
+  private var messages = FIFO<Position>()
   /// The number of the first of `messages`.
   private var base: UInt32
   private var lanes: [Lane] = []
@@ -95,7 +104,7 @@ final class Outbox {
     if head.kind == .request, let messageID = head.messageID { requests[messageID] = number }
     lanes[lane].unsent.append(number)
     unsentCount += 1
-    messages.append(message)
+    messages.append(Position(message: message))
   }
 
   private func lane(_ channel: UInt8?) -> Int {
@@ -105,7 +114,7 @@ final class Outbox {
   }
 
   private func message(_ number: UInt32) -> OutboxMessage? {
-    messages[Int(number &- base)]
+    messages[Int(number &- base)]?.message
   }
 
   /// Sends no more of a request whose reply has come, or for which nobody waits any more.
@@ -198,7 +207,7 @@ final class Outbox {
           finish(number, message, .expired)
           continue
         }
-        guard mayBegin(message, index) else { break }
+        guard mayBegin(message, number, index) else { break }
         if let channel = lanes[index].channel {
           message.head.place = ChannelPlace(channel: channel, place: lanes[index].nextPlace)
         }
@@ -209,7 +218,8 @@ final class Outbox {
   }
 
   /// Whether the receiver must have room for one more message of this lane.
-  private func mayBegin(_ message: OutboxMessage, _ index: Int) -> Bool {
+  private func mayBegin(_ message: OutboxMessage, _ number: UInt32, _ index: Int) -> Bool {
+    guard number &- base < Outbox.longestSpan else { return false }
     guard lanes[index].channel != nil else { return true }
     let cost = message.holdCost
     if cost > Outbox.heldLimit {
@@ -250,8 +260,11 @@ final class Outbox {
   }
 
   private func finish(_ number: UInt32, _ message: OutboxMessage, _ status: Status) {
+    let channel = lanes[message.lane].channel
     // Nobody waits for another one before it is delivered.
-    if message.state == .begun, lanes[message.lane].channel == 0 { hold(message, -1) }
+    if message.state == .begun, channel == 0 { hold(message, -1) }
+    let isInOrder = message.state == .begun && channel != nil && channel != 0
+    let lane = message.lane
     message.state = .done
     message.clear()
     forgetKey(message, number)
@@ -259,13 +272,22 @@ final class Outbox {
       requests[messageID] = nil
     }
     outcomes.append(Outcome(status: status, bytes: message.size, options: message.options))
-    retire(message.lane)
-    while let first = messages.first, first.state == .done {
+    if !isInOrder { letGo(number) }
+    retire(lane)
+    // It waits for one before it.
+    if isInOrder { self.message(number)?.clear(keepsMemory: false) }
+    while let first = messages.first, first.message == nil {
       _ = messages.popFirst()
       base &+= 1
-      pool.giveBack(first)
     }
     messages.shrink(to: 1024)
+  }
+
+  /// Nothing of a message is needed any more but that its number was given.
+  private func letGo(_ number: UInt32) {
+    guard let message = message(number) else { return }
+    messages[Int(number &- base)] = Position(message: nil)
+    pool.giveBack(message)
   }
 
   private func forgetKey(_ message: OutboxMessage, _ number: UInt32) {
@@ -278,8 +300,11 @@ final class Outbox {
   /// receiver need not hold them any more.
   private func retire(_ lane: Int) {
     while let number = lanes[lane].begun.first {
-      guard let message = message(number), message.state == .done else { return }
-      if lanes[lane].channel != 0 { hold(message, -1) }
+      if let message = message(number) {
+        guard message.state == .done else { return }
+        hold(message, -1)
+        letGo(number)
+      }
       _ = lanes[lane].begun.popFirst()
     }
     lanes[lane].begun.shrink(to: 256)
@@ -288,10 +313,14 @@ final class Outbox {
 
   /// Gives everything up, for the reason that the connection has ended.
   func abandon() {
-    while let message = messages.popFirst() {
-      guard message.state != .done else { continue }
-      outcomes.append(
-        Outcome(status: .connectionEnded, bytes: message.size, options: message.options))
+    while let position = messages.popFirst() {
+      guard let message = position.message else { continue }
+      if message.state != .done {
+        outcomes.append(
+          Outcome(status: .connectionEnded, bytes: message.size, options: message.options))
+      }
+      message.clear()
+      pool.giveBack(message)
     }
   }
 }

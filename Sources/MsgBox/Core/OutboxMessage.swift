@@ -55,8 +55,8 @@ final class OutboxMessage {
   }
 
   /// The payload is needed no more.
-  func clear() {
-    if ownsBytes, bytes.capacity <= Self.keptCapacity {
+  func clear(keepsMemory: Bool = true) {
+    if keepsMemory, ownsBytes, bytes.capacity <= Self.keptCapacity {
       bytes.removeAll(keepingCapacity: true)
     } else {
       bytes = []
@@ -95,10 +95,16 @@ final class OutboxPool {
   private static let capacity = 1024
 
   private var spare: [OutboxMessage] = []
+  /// Messages that were taken and not given back.
+  private(set) var inUse = 0
 
-  func take() -> OutboxMessage { spare.popLast() ?? OutboxMessage() }
+  func take() -> OutboxMessage {
+    inUse += 1
+    return spare.popLast() ?? OutboxMessage()
+  }
 
   func giveBack(_ message: OutboxMessage) {
+    inUse -= 1
     if spare.count < Self.capacity { spare.append(message) }
   }
 }

@@ -230,4 +230,23 @@ struct ReliableEndTests {
     #expect(pair.client.wait(for: .delivered)?.getContext == 1)
     pair.finish()
   }
+
+  @Test("A program that takes nothing for long does not lose a request of which a part is there")
+  func slowProgramRequest() throws {
+    var options = quickOptions()
+    options.receiveMarkMessages = 1
+    let pair = try Pair(.udp, serverOptions: options, clientOptions: options)
+    let server = pair.server
+    let bytes = Marked.bytes(channel: 1, index: 0, size: 50_000)
+    #expect(pair.client.get(bytes, from: pair.up, context: 1, timeout: .seconds(60)) == .ok)
+    pair.run(for: .milliseconds(15))
+    #expect(server.census.incompleteBytes > 0)
+    server.enter { server.endpoint.untaken(pair.down, messages: 1, bytes: 0) }
+    pair.run(for: .seconds(25))
+    #expect(server.log.count(.request) == 0)
+    server.enter { server.endpoint.untaken(pair.down, messages: -1, bytes: 0) }
+    let arrived = try #require(server.wait(for: .request))
+    #expect(Content.areEqual(arrived.bytes, bytes))
+    pair.finish()
+  }
 }

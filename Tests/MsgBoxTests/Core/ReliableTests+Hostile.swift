@@ -155,4 +155,33 @@ struct ReliableHostileTests {
     raw.send(head + RawPacket.u64(session) + [0, 0, 0, 0, 0, 0, 0xff, 0xff])
     #expect(server.log.count(.delivered) == 1)
   }
+
+  @Test("A peer that never acknowledges one message makes its sender keep no others for that")
+  func oneNeverAcknowledged() throws {
+    let raw = try RawServer(options: roomyOptions())
+    let (session, handle) = try raw.join()
+    let head = RawPacket.u16(0xc000 | RawPacket.session | 11) + RawPacket.u16(1) + [0, 0, 0, 0]
+    let first = [UInt8](repeating: 0xab, count: 1155)
+    // So large that nothing else is with it. What has it is not acknowledged, and everything else is.
+    raw.stranger.onReceive = { datagram in
+      guard let number = datagram.number, datagram.bytes.count(where: { $0 == 0xab }) < 1000
+      else { return }
+      raw.stranger.forget()
+      raw.stranger.send(
+        head + RawPacket.u64(session) + RawPacket.u32(number) + [0, 0, 0, 0], to: raw.address)
+    }
+    #expect(raw.server.sendReliably(first, to: handle, channel: 1) == .ok)
+    raw.simulation.run(for: .milliseconds(11))
+    for _ in 0..<3000 {
+      #expect(raw.server.sendReliably([2], to: handle, channel: 2) == .ok)
+      #expect(raw.server.sendReliably([3], to: handle) == .ok)
+      raw.simulation.run(for: .milliseconds(1))
+    }
+    #expect(raw.server.census.queuedMessages >= 1)
+    #expect(raw.server.census.outboxMessages == raw.server.census.queuedMessages)
+    #expect(raw.server.census.outboxMessages < 1000)
+    raw.stranger.onReceive = nil
+    #expect(raw.server.abort(handle) == .ok)
+    #expect(raw.server.census.outboxMessages == 0)
+  }
 }
