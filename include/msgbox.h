@@ -129,7 +129,7 @@ static inline msg_Data msg_text(const char *text) {
   X(ERR_PROTOCOL, -21, "the peer broke the protocol")                                                \
   X(ERR_UNKNOWN_SESSION, -22, "the peer does not know this session; it was restarted or gave it up") \
   X(ERR_DENIED, -23, "the peer denied the connection")                                               \
-  X(ERR_OVERLOAD, -24, "the peer has no room for the connection")                                    \
+  X(ERR_OVERLOAD, -24, "there is no room for the connection")                                        \
   X(ERR_IDLE, -25, "the peer ended the connection for want of data")                                 \
   X(ERR_REPLACED, -26, "the peer replaced the connection by another")                                \
   X(ERR_CONNECTION_ENDED, -27, "the connection ended before the reply came")                         \
@@ -263,7 +263,8 @@ typedef struct msg_BoxOptions {
   uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections */
   uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
-                                  before them; parts for which there is no room are dropped, reliable ones resent */
+                                  before them. Of what comes above, reliable parts are resent and others dropped;
+                                  a TCP connection that needs more is closed with ERR_OVERLOAD */
 } msg_BoxOptions;
 
 #define MSG_BOX_OPTIONS_INIT {sizeof(msg_BoxOptions), 0, 0, 0, 0}

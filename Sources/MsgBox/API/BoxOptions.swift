@@ -19,7 +19,8 @@ public struct BoxOptions: Equatable, Sendable {
   }
 
   /// Bytes held of incomplete messages, and of such that wait for others before them;
-  /// 268 435 456, at least 1. Parts for which there is no room are dropped, reliable ones resent.
+  /// 268 435 456, at least 1. Of what comes above, reliable parts are resent and others dropped; a
+  /// TCP connection that needs more is closed with `overload`.
   public var receiveBytes: Int {
     get { Int(clamping: core.receiveBytes) }
     set { core.receiveBytes = UInt64(clamping: newValue) }

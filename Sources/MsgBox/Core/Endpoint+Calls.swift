@@ -131,8 +131,9 @@ extension Endpoint {
     for slot in connections.slots { connections.remove(slot) }
     for index in sockets.indices {
       sockets[index].owner = ConnectionRecord.noSlot
-      // The timers go with all others.
+      // The timers go with all others, and so do the sums.
       sockets[index].stream?.timer = .none
+      sockets[index].stream?.heldBytes = 0
     }
     forgetAll()
   }

@@ -152,9 +152,11 @@ extension Endpoint {
   }
 
   /// Ends an open connection from our side at once: what is queued is given up.
-  mutating func cutOff(_ slot: Int, at now: Instant) {
+  mutating func cutOff(
+    _ slot: Int, _ reason: CloseReason = .normal, _ status: Status = .endLocal, at now: Instant
+  ) {
     failAllGets(slot, .connectionEnded)
-    sayClose(slot, .normal, .endLocal, at: now)
+    sayClose(slot, reason, status, at: now)
   }
 
   private mutating func sayClose(

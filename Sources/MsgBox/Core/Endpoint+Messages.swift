@@ -123,7 +123,8 @@ extension Endpoint {
     _ replyID: UInt16, _ messageID: UInt32, _ slot: Int, _ traffic: Traffic, at now: Instant
   ) {
     drop(.duplicate, slot)
-    guard
+    // Behind a socket that takes nothing copies would only pile up: the peer asks again.
+    guard !sockets[Int(connections[slot].socket.rawValue)].isBlocked,
       traffic.replyCache?.take(
         messageID: messageID, replyID: replyID, at: now, into: &repeated) == .reply
     else { return }

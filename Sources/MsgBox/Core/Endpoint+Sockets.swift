@@ -26,7 +26,10 @@ extension Endpoint {
   mutating func release(_ socket: SocketID) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
-    if let stream = sockets[index].stream { timers.cancel(&stream.timer) }
+    if let stream = sockets[index].stream {
+      timers.cancel(&stream.timer)
+      holdNothing(stream)
+    }
     sockets[index] = SocketState()
   }
 

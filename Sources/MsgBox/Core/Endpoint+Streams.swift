@@ -18,7 +18,10 @@ extension Endpoint {
     // A part of a frame is a sign of life too: no heartbeat can come in the middle of a long
     // message.
     if let slot = owner(socket) { connections[slot].lastHeard = now }
-    defer { notePart(stream, socket, at: now) }
+    defer {
+      notePart(stream, socket, at: now)
+      holdPart(stream, socket, at: now)
+    }
     do throws(DropReason) {
       while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
         try receiveFrame(frame, bytes, slot, at: now)
@@ -36,6 +39,33 @@ extension Endpoint {
       connections[slot].flags.contains(.onDemand), connections[slot].phase == .open
     else { return }
     messageMoved(slot, traffic(slot), isOurs: false, at: now)
+  }
+
+  /// Counts what is there of a frame in what the box holds. The stream that asks for more than all
+  /// may hold together is ended: it could not go on without that frame.
+  private mutating func holdPart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
+    guard self.stream(socket) === stream, stream.phase == .open,
+      case let held = stream.deframer.heldBytes, held != stream.heldBytes
+    else { return }
+    let isMore = held > stream.heldBytes
+    heldBytes += held - stream.heldBytes
+    stream.heldBytes = held
+    guard isMore, heldBytes > Int(clamping: limits.receiveBytes), let slot = owner(socket),
+      connections[slot].hasSession
+    else { return }
+    drop(.memory, slot)
+    if connections[slot].phase == .closing {
+      finishClosing(slot, at: now)
+    } else {
+      cutOff(slot, .overload, .overload, at: now)
+    }
+  }
+
+  /// A stream holds nothing of a frame any more.
+  mutating func holdNothing(_ stream: StreamState) {
+    heldBytes -= stream.heldBytes
+    stream.heldBytes = 0
+    stream.deframer = StreamDeframer(maxMessage: Introduction.helloSize)
   }
 
   /// One frame. A failure breaks the stream.
@@ -208,6 +238,7 @@ extension Endpoint {
     resumeStream(socket)
     sockets[Int(socket.rawValue)].owner = ConnectionRecord.noSlot
     stream.phase = .closing
+    holdNothing(stream)
     stream.timer = timers.schedule(
       .linger, Int(socket.rawValue), at: now + Endpoint.flushTime)
   }

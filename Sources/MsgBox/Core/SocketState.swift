@@ -65,6 +65,8 @@ final class StreamState {
   var isPaused = false
   var out = StreamQueue()
   var deframer: StreamDeframer
+  /// Bytes of a frame that is not complete, as the box counts them.
+  var heldBytes = 0
   /// The frames that are queued.
   var frames = FIFO<QueuedFrame>()
   /// Stream offset at which the first of them begins.
