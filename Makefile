@@ -56,7 +56,7 @@ export CXX_COMPILER = $(CXX)
 export SWIFT SWIFTC BUILD SCRATCH COVERAGE_FLOOR
 
 .PHONY: all lib lib-swift examples c-examples install uninstall test test-install test-examples \
-  demo lint coverage sanitize fuzz docs clean help tools
+  test-lossy demo lint coverage sanitize fuzz docs clean help tools
 .DELETE_ON_ERROR:
 
 all: lib
@@ -99,6 +99,10 @@ test: | tools
 ## test-install: installs into a temporary prefix and builds a C program with pkg-config
 test-install: | tools
 	scripts/test-install
+
+## test-lossy: peers that stop reading or flood; reliable messages and gets where nftables drops
+test-lossy: | tools
+	scripts/test-lossy
 
 ## demo: the echo pair in C and then in Swift, over UDP and over TCP
 demo: c-examples | tools

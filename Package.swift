@@ -31,7 +31,14 @@ let package = Package(
     example("swift-echo-client"),
     example("swift-request-server"),
     example("swift-request-client"),
+    example("swift-reliable-server"),
+    example("swift-reliable-client"),
+    example("swift-broadcast-server"),
+    example("swift-broadcast-client"),
+    example("swift-backpressure-consumer"),
+    example("swift-backpressure-producer"),
     example("swift-async"),
+    example("swift-upload"),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
   ]

@@ -17,8 +17,8 @@
    not. A thread may end inside a callback too, but then some memory and descriptors of that box are lost. A forked
    child has no boxes.
 
-   Handles. msg_Box, msg_Conn and msg_Request are numbers; 0 is never a handle, and none comes again before 2^40
-   others of its kind and box (a box's never does). A handle that has ended is answered with MSG_ERR_BAD_HANDLE,
+   Handles. msg_Box, msg_Conn, msg_Request and msg_Get are numbers; 0 is never a handle, and none comes again before
+   2^40 others of its kind and box (a box's never does). A handle that has ended is answered with MSG_ERR_BAD_HANDLE,
    never with a crash.
 
    What follows what. Each start has exactly one outcome, each open exactly one end, each get one answer:
@@ -29,6 +29,8 @@
        connection_setup (client),
        connection_ready (server)   connection_closed | connection_lost, and nothing after it
        msg_get that gave MSG_OK    reply | reply_missing; the missing ones come before closed and lost
+       a send with MSG_SEND_TELL
+       that was accepted           delivered | undelivered; they come before closed and lost
 
    Bytes. What a call is given is copied before it returns; the bytes of an event live until its callback
    returns. */
@@ -71,6 +73,11 @@ typedef struct msg_Conn {
 typedef struct msg_Request {
   uint64_t id;
 } msg_Request;
+
+/* A get that waits for its reply: what msg_cancel takes. */
+typedef struct msg_Get {
+  uint64_t id;
+} msg_Get;
 
 /* Bytes that somebody else owns. `bytes` may be NULL when `count` is 0. */
 typedef struct msg_Data {
@@ -122,12 +129,17 @@ static inline msg_Data msg_text(const char *text) {
   X(ERR_PROTOCOL, -21, "the peer broke the protocol")                                                \
   X(ERR_UNKNOWN_SESSION, -22, "the peer does not know this session; it was restarted or gave it up") \
   X(ERR_DENIED, -23, "the peer denied the connection")                                               \
-  X(ERR_OVERLOAD, -24, "the peer has no room for the connection")                                    \
+  X(ERR_OVERLOAD, -24, "there is no room for the connection")                                        \
   X(ERR_IDLE, -25, "the peer ended the connection for want of data")                                 \
   X(ERR_REPLACED, -26, "the peer replaced the connection by another")                                \
   X(ERR_CONNECTION_ENDED, -27, "the connection ended before the reply came")                         \
   X(ERR_NO_MEMORY, -28, "the system is out of memory")                                               \
   X(ERR_NO_ADDRESS, -29, "the address is not one of this machine's")                                 \
+  X(ERR_NOT_SUPPORTED, -30, "the peer or the transport cannot do it")                                \
+  X(ERR_RECEIVE_MARK, -31, "messages come faster than the program takes them")                       \
+  X(ERR_EXPIRED, -32, "not on the wire before its deadline")                                         \
+  X(ERR_SUPERSEDED, -33, "a newer message with the same key took its place")                         \
+  X(ERR_NO_PEER, -34, "nobody is connected to the listener")                                         \
   X(END_LOCAL, 1, "closed by this program")                                                          \
   X(END_PEER, 2, "closed by the peer")                                                               \
   X(END_UNLISTENED, 3, "closed because its listener ended")
@@ -153,19 +165,27 @@ enum {
   msg_listening_error = 2,        /* conn: the listener that could not be; code */
   msg_listening_ended = 3,        /* conn: the listener; every connection of it has ended before */
   msg_connection_setup = 4,       /* client: somebody is there and has accepted */
-  msg_connection_setup_error = 5, /* client: code; next is set if a reconnection follows */
+  msg_connection_setup_error = 5, /* client: code; undelivered; next is set if a reconnection follows */
   msg_connection_ready = 6,       /* server: a new connection, cloned from its listener */
   msg_message = 7,                /* data */
   msg_request = 8,                /* data, request: answer it with msg_answer */
   msg_reply = 9,                  /* data, get_context */
-  msg_reply_missing = 10,         /* get_context, code: ERR_TIMED_OUT, ERR_CONNECTION_ENDED, or
+  msg_reply_missing = 10,         /* get_context, code: ERR_TIMED_OUT, ERR_CONNECTION_ENDED, ERR_CANCELLED, or
                                      ERR_TOO_BIG for a get before setup that the peer turned out not to accept */
-  msg_connection_closed = 11,     /* code: why; END_LOCAL, END_PEER, ... */
-  msg_connection_lost = 12,       /* code: why; next is set if a reconnection follows */
+  msg_connection_closed = 11,     /* code: why; END_LOCAL, END_PEER, ...; undelivered */
+  msg_connection_lost = 12,       /* code: why; undelivered; next is set if a reconnection follows */
   msg_writable = 13,              /* after ERR_WOULD_BLOCK: the queue is below half of its mark */
-  msg_error = 14                  /* conn: the listener or connection it happened on; nothing ends by it. code:
+  msg_error = 14,                 /* conn: the listener or connection it happened on; nothing ends by it. code:
                                      ERR_TOO_BIG for a message before setup that the peer turned out not to
-                                     accept; ERR_NO_DESCRIPTORS or another why a listener cannot accept now */
+                                     accept; ERR_RECEIVE_MARK, once until the program has caught up, when the
+                                     listener's connections, or the client, are at a receive mark;
+                                     ERR_NO_DESCRIPTORS or another why a listener cannot accept now */
+  msg_delivered = 15,             /* get_context: the context of a send with MSG_SEND_TELL; the peer's library has
+                                     the whole message and has acknowledged it */
+  msg_undelivered = 16            /* get_context: as of msg_delivered; the message was given up. code: ERR_EXPIRED and
+                                     ERR_SUPERSEDED: it never left; ERR_TOO_BIG, before setup: the peer turned out not
+                                     to accept it; ERR_CONNECTION_ENDED or why the connection could not be: whether
+                                     it arrived is not known */
 };
 
 /* What happened. Valid until the callback returns, and so are the bytes of `data`. */
@@ -180,8 +200,11 @@ typedef struct msg_Event {
   msg_Request request;  /* of msg_request; else id 0 */
   msg_Data data;        /* of msg_message, msg_request and msg_reply; borrowed */
   void *context;        /* of conn: from msg_Options or msg_set_context */
-  void *get_context;    /* of msg_reply and msg_reply_missing: what msg_get was given */
+  void *get_context;    /* of msg_reply and msg_reply_missing: what msg_get was given; of msg_delivered and
+                           msg_undelivered: the context of the send */
   int32_t system_error; /* the errno behind code, or 0 */
+  uint64_t undelivered; /* of msg_connection_closed, _lost and _setup_error: messages, requests and replies that
+                           were accepted and not given to the system or, if reliable, not acknowledged; else 0 */
 } msg_Event;
 
 /* Gets every event of the connections it was given for. Called on the thread of the box, from inside the loop. */
@@ -203,15 +226,70 @@ typedef struct msg_Options {
   uint32_t connect_timeout_ms;    /* 10000: for name, addresses and handshake together */
   uint32_t get_timeout_ms;        /* 5000: for msg_get, unless it says otherwise */
   uint32_t reconnect_wait_ms;     /* 0 = never: a client that failed or was lost tries again after this, with jitter */
-  uint32_t max_message_bytes;     /* the most: largest message accepted from the peer; the most is 1184 on UDP, 16777216 on TCP */
-  uint32_t send_mark_messages;    /* 1000: messages queued per connection before ERR_WOULD_BLOCK */
-  uint32_t send_mark_bytes;       /* 1048576: bytes queued per connection before ERR_WOULD_BLOCK */
+  uint32_t max_message_bytes;     /* 1048576 on UDP, 16777216 on TCP: largest accepted from the peer; ..67108864 */
+  uint32_t send_mark_messages;    /* 1000: messages queued per connection before ERR_WOULD_BLOCK; queued is what the
+                                     system was not given or, if reliable, the peer has not acknowledged */
+  uint32_t send_mark_bytes;       /* 1048576: bytes queued per connection before ERR_WOULD_BLOCK; a message is accepted
+                                     while both are below their marks, so one of any size may go over */
   uint32_t max_connections;       /* 1000000: of a listener */
   uint32_t implicit_peers;        /* 0 or 1: a UDP listener accepts peers that never say hello (bare 8-byte headers) */
   uint32_t socket_buffer_bytes;   /* 4194304: asked of the kernel for UDP sockets, each way; it may give less */
+  uint32_t close_timeout_ms;      /* 5000: how long msg_disconnect may take to deliver what was accepted */
+  uint32_t liveness;              /* MSG_LIVENESS_BEAT, or MSG_LIVENESS_ON_DEMAND */
+  uint32_t keepalive_ms;          /* 0 = off, or 1000..65535000: at most so long between two packets of ours, in each
+                                     mode of liveness; 25000 keeps the mapping of most NAT gateways */
+  uint32_t idle_keepalives;       /* 0 = never: closed with ERR_IDLE after so many heartbeats or keepalives of ours in
+                                     a row without a message, request or reply either way */
+  uint32_t receive_mark_messages; /* 65536: messages that the program has put aside (msg_untaken), of a listener's
+                                     connections together or of a client. At the mark, and until below half of it,
+                                     streams are not read, which fills their senders' queues; over UDP reliable
+                                     messages are left to be resent and all others dropped, as MSG_DROP_RECEIVE_MARK;
+                                     heartbeats and acknowledgements go on */
+  uint32_t receive_mark_bytes;    /* 16777216: bytes of the same */
 } msg_Options;
 
-#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* How a connection proves that it lives. Append only. */
+enum {
+  MSG_LIVENESS_BEAT = 0,     /* heartbeats when nothing else is sent; silence for lost_ms is a loss */
+  MSG_LIVENESS_ON_DEMAND = 1 /* silent when idle; a loss is judged only while something waits for an answer */
+};
+
+/* What all connections of a box share. A field that is 0 means its default. Start from MSG_BOX_OPTIONS_INIT. */
+typedef struct msg_BoxOptions {
+  size_t size;                 /* sizeof(msg_BoxOptions) */
+  uint32_t send_mark_messages; /* 262144: messages queued over all connections before ERR_WOULD_BLOCK */
+  uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections */
+  uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
+  uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
+                                  before them. Of what comes above, reliable parts are resent and others dropped;
+                                  a TCP connection that needs more is closed with ERR_OVERLOAD */
+} msg_BoxOptions;
+
+#define MSG_BOX_OPTIONS_INIT {sizeof(msg_BoxOptions), 0, 0, 0, 0}
+
+/* Flags of msg_SendOptions; others are ERR_INVALID_ARGUMENT. */
+enum {
+  MSG_SEND_RELIABLE = 1, /* resent until the peer acknowledges it, and delivered once */
+  MSG_SEND_TELL = 2      /* exactly one of msg_delivered and msg_undelivered follows; needs MSG_SEND_RELIABLE */
+};
+
+/* How one message is sent. All 0 is as msg_send. Start from MSG_SEND_OPTIONS_INIT. */
+typedef struct msg_SendOptions {
+  size_t size;          /* sizeof(msg_SendOptions) */
+  uint32_t flags;       /* MSG_SEND_RELIABLE, MSG_SEND_TELL */
+  uint32_t channel;     /* of a reliable message: 0 is unordered; 1..255 are ordered, each in itself: one that is late
+                           holds up the later ones of its channel alone. Over TCP all is in order anyway */
+  uint32_t deadline_ms; /* 0 = never, ..86400000: dropped if it is not on the wire within this; ERR_EXPIRED. One of
+                           which a part has left is sent to its end */
+  uint64_t key;         /* not 0: a message to the same peer with the same key that is still waiting to be sent is
+                           dropped with ERR_SUPERSEDED, and this one takes its place: for states of which only the
+                           newest counts */
+  void *context;        /* comes back as get_context with msg_delivered or msg_undelivered */
+} msg_SendOptions;
+
+#define MSG_SEND_OPTIONS_INIT {sizeof(msg_SendOptions), 0, 0, 0, 0, NULL}
 
 /* ---- The default box: one per thread, made on first use ---------------------------------------- */
 
@@ -238,32 +316,81 @@ MSG_API msg_Box msg_default_box(void);
 /* ---- Connections ------------------------------------------------------------------------------ */
 
 /* Queues one message of 0 or more bytes; it leaves at the end of the turn, or before. Over UDP a message may be lost
-   or arrive out of order, over TCP it arrives unless the connection ends.
+   or arrive out of order, and one of more than 1184 bytes, which travels in parts, is lost with any part of it; over
+   TCP a message arrives unless the connection ends. The most is what the peer accepts: its max_message_bytes.
    Returns OK, ERR_WOULD_BLOCK (nothing was queued; msg_writable follows), ERR_TOO_BIG, ERR_ENDED, ERR_BAD_HANDLE,
    ERR_WRONG_THREAD or ERR_INVALID_ARGUMENT. */
 MSG_API int32_t msg_send(msg_Conn conn, msg_Data data);
 
-/* Asks for a reply. `context` comes back with msg_reply or msg_reply_missing, exactly one of which follows OK.
+/* As msg_send, with options (NULL: as msg_send). A reliable message arrives once, and in the order of its channel,
+   unless the connection ends before; what was not acknowledged until then may have arrived or not. The options are
+   read before it returns.
+   Returns what msg_send returns; ERR_INVALID_ARGUMENT also for options out of range: a channel above 255, a channel or
+   MSG_SEND_TELL without MSG_SEND_RELIABLE; ERR_NOT_SUPPORTED for a reliable message to an implicit peer. After
+   anything but OK no event follows. */
+MSG_API int32_t msg_send_with(msg_Conn conn, msg_Data data, const msg_SendOptions *options);
+
+/* Queues one message to one of the open connections of a listener, as msg_send_with does: to each in turn, passing over
+   those that do not take it, such as those at their marks. `chosen` (NULL: not wanted) gets whom, or id 0 after
+   anything but OK.
+   Returns OK; ERR_NO_PEER if there is no open connection; if none takes it, ERR_WOULD_BLOCK when one of them was at its
+   mark (msg_writable follows on each of those), else why the last one did not; ERR_ENDED, ERR_BAD_HANDLE,
+   ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT, also for a connection. */
+MSG_API int32_t msg_send_any(
+    msg_Conn listener, msg_Data data, const msg_SendOptions *options, msg_Conn *chosen);
+
+/* Queues one message to every open connection of a listener, as msg_send_with does to each; who does not take it is
+   skipped, and the others get it all the same. With MSG_SEND_TELL one outcome follows for each that it was queued to.
+   `skipped_count` (NULL: not wanted) is, when called, the room at `skipped`, and then how many were skipped, which may
+   be more; `skipped` gets the first of them. msg_writable follows on each that was at its mark.
+   Returns to how many it was queued, 0 or more; or ERR_NO_PEER before msg_listening, ERR_ENDED, ERR_BAD_HANDLE,
+   ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT, also for a connection; nothing was queued then, and skipped_count is 0. */
+MSG_API int32_t msg_broadcast(
+    msg_Conn listener, msg_Data data, const msg_SendOptions *options, msg_Conn *skipped, size_t *skipped_count);
+
+/* Asks for a reply. `context` comes back with msg_reply or msg_reply_missing, exactly one of which follows OK. Over UDP
+   the request is resent until the reply comes or its time is over; the peer's program gets it at most once.
    Returns what msg_send returns, or ERR_BUSY; after anything but OK the get has not begun. */
 MSG_API int32_t msg_get(msg_Conn conn, msg_Data data, void *context);
 
-/* As msg_get, with a time-out of its own in milliseconds; 0 means the connection's. */
-MSG_API int32_t msg_get_within(msg_Conn conn, msg_Data data, void *context, uint32_t timeout_ms);
+/* As msg_get, with a time-out of its own in milliseconds; 0 means the connection's. `get` (NULL: not wanted) receives
+   what msg_cancel takes, or id 0 after anything but OK. */
+MSG_API int32_t msg_get_within(msg_Conn conn, msg_Data data, void *context, uint32_t timeout_ms, msg_Get *get);
+
+/* Gives up a get: msg_reply_missing with ERR_CANCELLED follows. The peer's program may have had the request, or get it
+   still. Returns OK, ERR_BAD_HANDLE if the outcome is decided already, or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_cancel(msg_Get get);
 
 /* Answers a request, once: from its callback or later, in any order.
    Returns what msg_send returns; ERR_BAD_HANDLE if it was answered, or its connection has ended. After ERR_WOULD_BLOCK
    or ERR_TOO_BIG the request is still open. */
 MSG_API int32_t msg_answer(msg_Request request, msg_Data data);
 
-/* Ends a connection: what was queued is sent, then a close; its end follows as an event, msg_connection_closed, or
-   msg_connection_setup_error with ERR_CANCELLED if it had no outcome yet.
+/* Ends a connection: what was accepted is delivered, then a close is sent; its end follows as an event,
+   msg_connection_closed, or msg_connection_setup_error with ERR_CANCELLED if it had no outcome yet. Delivered means
+   acknowledged by the peer for reliable messages, and given to the system for all others: over UDP they may be lost as
+   ever, over TCP the system sends them before its end of the stream. That takes as long as it must, at most
+   close_timeout_ms; the event says in `undelivered` what was left then. Gets do not wait for their replies, but end
+   with ERR_CONNECTION_ENDED. The program must go on running the loop until the event.
    Returns OK, ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT for a listener. */
 MSG_API int32_t msg_disconnect(msg_Conn conn);
+
+/* As msg_disconnect, but what is queued is dropped and the end follows at once, also when msg_disconnect is still
+   delivering; `undelivered` says how much. The peer is told if that can be done without waiting.
+   Returns OK, ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT for a listener. */
+MSG_API int32_t msg_abort(msg_Conn conn);
 
 /* Ends a listener: msg_connection_closed for each of its connections, then msg_listening_ended; or
    msg_listening_error with ERR_CANCELLED if it had no outcome yet.
    Returns OK, ERR_ENDED, ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT for a connection. */
 MSG_API int32_t msg_unlisten(msg_Conn listener);
+
+/* Tells that the program has put so many messages, requests or replies more aside for later, such as for another
+   thread, and so many bytes; negative numbers when it has taken some of them. They count against the receive marks of
+   the connection's listener, or of a client itself; what a callback is done with when it returns need not be told.
+   `conn` is a connection or its listener, so that it can be told after the connection has ended.
+   Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_untaken(msg_Conn conn, int32_t messages, int64_t bytes);
 
 /* Replaces the context of a connection or listener. Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
 MSG_API int32_t msg_set_context(msg_Conn conn, void *context);
@@ -288,6 +415,10 @@ MSG_API msg_Box msg_box_create(void);
 /* Ends a box: closes are sent, every handle of it ends, nothing is called. Inside a callback it takes effect after
    it. Returns OK, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
 MSG_API int32_t msg_box_destroy(msg_Box box);
+
+/* Sets what all connections of a box share (NULL: the defaults), for all sends and receptions from here on.
+   Returns OK, ERR_INVALID_ARGUMENT for options whose size holds not even itself, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
+MSG_API int32_t msg_box_set_options(msg_Box box, const msg_BoxOptions *options);
 
 /* As msg_listen, in `box`, with options (NULL: the defaults). Options out of range give msg_listening_error with
    ERR_INVALID_ARGUMENT. Returns id 0 also if `box` has ended or is another thread's. */
@@ -351,7 +482,13 @@ MSG_API void msg_waker_destroy(msg_Waker *waker);
   X(ENDED, 20, "queued for a connection that has ended")                                             \
   X(SEND_FAILED, 21, "refused by the system when sending")                                           \
   X(RECEIVE_MARK, 22, "received faster than the program takes it")                                   \
-  X(TRUNCATED, 23, "a datagram larger than any of this protocol")
+  X(TRUNCATED, 23, "a datagram larger than any of this protocol")                                    \
+  X(DUPLICATE, 24, "a copy of what was received already")                                            \
+  X(INCOMPLETE, 25, "a message whose packets did not all come in time")                              \
+  X(MEMORY, 26, "no memory left for incomplete messages")                                            \
+  X(STALE_ACK, 27, "an acknowledgement of what was never sent")                                      \
+  X(EXPIRED, 28, "not on the wire before its deadline")                                              \
+  X(SUPERSEDED, 29, "a newer message with the same key took its place")
 
 enum {
 #define MSG_DROP_ENUM(name, number, text) MSG_DROP_##name = number,
@@ -377,6 +514,8 @@ typedef struct msg_Statistics {
   uint64_t connections, listeners;           /* in being, handshakes included */
   uint64_t pending_hellos, tombstones;
   uint64_t gets_waiting, requests_open;
+  uint64_t queued_messages, queued_bytes;    /* not given to the system or, if reliable, not acknowledged */
+  uint64_t incomplete_bytes;                 /* held of messages that are incomplete or wait for others before them */
 } msg_Statistics;
 
 /* Fills in the statistics of a box. Returns OK, ERR_INVALID_ARGUMENT, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
@@ -390,13 +529,26 @@ typedef struct msg_ConnStatistics {
   size_t size; /* in: sizeof(msg_ConnStatistics); out: the bytes that were filled in */
   uint64_t messages_received, messages_sent;
   uint64_t bytes_received, bytes_sent; /* of messages, without headers */
-  uint64_t queued_messages, queued_bytes;
+  uint64_t queued_messages, queued_bytes; /* not given to the system or, if reliable, not acknowledged */
   uint64_t gets_waiting;
-  uint64_t silence_ms; /* since something was heard from the peer */
+  uint64_t silence_ms;                /* since something was heard from the peer */
+  uint64_t rtt_us;                    /* smoothed round-trip time in microseconds (RFC 6298); 0 while not known */
+  uint64_t rtt_variation_us;          /* its mean deviation; 0 while not known */
+  uint64_t least_rtt_us;              /* the least that was measured; 0 while not known. Over TCP the system measures */
+  uint64_t tracked_sent;              /* UDP: datagrams that the peer is to acknowledge; */
+  uint64_t tracked_lost;              /* and those of them that were found lost (RFC 9002): their share is the loss */
+  uint64_t resent;                    /* UDP: requests and parts of messages sent again; TCP: segments, by the system */
+  uint64_t congestion_window;         /* UDP: bytes that may be on their way without acknowledgement; */
+  uint64_t bytes_in_flight;           /* and that are */
+  uint64_t drops;                     /* of all reasons; msg_conn_drops has each */
 } msg_ConnStatistics;
 
 /* Fills in the statistics of a connection. Returns OK, ERR_INVALID_ARGUMENT, ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
 MSG_API int32_t msg_conn_statistics(msg_Conn conn, msg_ConnStatistics *statistics);
+
+/* Returns how much was dropped on a connection for `reason`; 0 for an unknown reason or a bad handle. What belongs to
+   no connection counts only for the box. */
+MSG_API uint64_t msg_conn_drops(msg_Conn conn, uint32_t reason);
 
 /* Levels of the log: warnings tell what failed or was lost, infos what opened and ended, debug lines messages and what
    was dropped. Append only. */

@@ -20,12 +20,14 @@ golden() {
 }
 
 # pair TRANSPORT SERVER CLIENT: the server takes a free port and tells it, the client gets it as its
-# second argument; both must end by themselves with status 0. Shows what they print.
+# second argument; both must end by themselves with status 0 within 20 s. Shows what they print. The
+# server is told to wait for $connections of them, 1 unless set.
 pair() {
   local transport=$1 server=$2 client=$3 line port="" reading waiting status=0
   lines=""
   # Line by line, so that the port can be read while the server runs.
-  exec {reading}< <(exec timeout --kill-after=5 20 stdbuf -oL "$server" "$transport" 0 1 2>&1)
+  exec {reading}< <(exec timeout --kill-after=5 20 stdbuf -oL "$server" "$transport" 0 \
+    "${connections:-1}" 2>&1)
   waiting=$!
   while [ -z "$port" ] && IFS= read -r -t 10 -u "$reading" line; do
     lines+="  server  $line"$'\n'
@@ -54,4 +56,18 @@ pair() {
 echo_pair() {
   local lines
   pair "$@" && golden server "$server_cycle" "$lines" && golden client "$client_cycle" "$lines"
+}
+
+# telling_pair TRANSPORT SERVER CLIENT LINE...: a pair that must print each of the lines, which are
+# "server" or "client" and what it prints, as a regular expression.
+telling_pair() {
+  local lines line transport=$1 server=$2 client=$3
+  shift 3
+  pair "$transport" "$server" "$client" || return 1
+  for line; do
+    grep -qE "^  ${line/ /  }$" <<<"$lines" || {
+      printf 'no line: %s\n' "$line"
+      return 1
+    }
+  done
 }

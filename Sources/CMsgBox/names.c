@@ -38,6 +38,8 @@ static const char *const event_names[] = {
     [msg_connection_lost] = "connection_lost",
     [msg_writable] = "writable",
     [msg_error] = "error",
+    [msg_delivered] = "delivered",
+    [msg_undelivered] = "undelivered",
 };
 
 const char *msg_event_name(uint32_t type) {

@@ -1,7 +1,7 @@
 // Sockets of both transports.
 #include "internal.h"
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -116,6 +116,19 @@ int32_t cmsgbox_socket_error(int32_t fd) {
   int error = 0;
   socklen_t length = sizeof error;
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? -errno : error;
+}
+
+int32_t cmsgbox_tcp_measure(int32_t fd, cmsgbox_tcp_measures *measures) {
+  // An older system fills in less.
+  struct tcp_info info = {0};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return -errno;
+  measures->round_trip = info.tcpi_rtt;
+  measures->variation = info.tcpi_rttvar;
+  // All ones means that nothing was measured.
+  measures->least_round_trip = info.tcpi_min_rtt == UINT32_MAX ? 0 : info.tcpi_min_rtt;
+  measures->resent = info.tcpi_total_retrans;
+  return 0;
 }
 
 int32_t cmsgbox_local_address(int32_t fd, cmsgbox_address *local) {

@@ -10,8 +10,9 @@
 enum { most_handles = 32 };
 
 typedef enum {
-  do_disconnect, do_unlisten, do_connect, do_listen, do_send, do_get, do_answer, do_context, do_look, do_flush,
-  do_runloop, do_other_box, do_disconnect_all, do_destroy, actions
+  do_disconnect, do_abort, do_unlisten, do_connect, do_listen, do_send, do_send_reliable, do_broadcast, do_send_any,
+  do_get, do_cancel, do_answer, do_context, do_look, do_flush, do_runloop, do_other_box, do_disconnect_all, do_destroy,
+  actions
 } Action;
 
 static msg_Box box;
@@ -19,6 +20,7 @@ static uint32_t trigger;
 static Action action;
 static int has_acted, is_destroyed, gets_begun, outcomes;
 static msg_Conn listener, begun[most_handles];
+static msg_Get last_get;
 static int begun_count;
 static int port;
 static const char *transport;
@@ -33,7 +35,7 @@ static void begin(msg_Conn conn) {
 }
 
 static void ask(msg_Conn conn, const char *text, uint32_t timeout_ms) {
-  gets_begun += msg_get_within(conn, msg_text(text), NULL, timeout_ms) == MSG_OK;
+  gets_begun += msg_get_within(conn, msg_text(text), NULL, timeout_ms, &last_get) == MSG_OK;
 }
 
 /* What may be answered is not the point here: that nothing breaks by it is. */
@@ -43,6 +45,7 @@ static void act(const msg_Event *e) {
   msg_ConnStatistics conn_statistics = {.size = sizeof conn_statistics};
   switch (action) {
   case do_disconnect: (void)msg_disconnect(e->conn); break;
+  case do_abort: (void)msg_abort(e->conn); break;
   case do_unlisten: (void)msg_unlisten(listener); break;
   case do_connect: begin(test_connect(box, transport, port, on_event, NULL)); break;
   case do_listen:
@@ -50,6 +53,14 @@ static void act(const msg_Event *e) {
     begin(msg_box_listen(box, text, on_event, NULL));
     break;
   case do_send: (void)msg_send(e->conn, msg_text("from a callback")); break;
+  case do_send_reliable: {
+    msg_SendOptions options = {.size = sizeof options, .flags = MSG_SEND_RELIABLE, .channel = 1};
+    (void)msg_send_with(e->conn, msg_text("from a callback"), &options);
+    break;
+  }
+  case do_broadcast: (void)msg_broadcast(listener, msg_text("to all"), NULL, NULL, NULL); break;
+  case do_send_any: (void)msg_send_any(listener, msg_text("to one"), NULL, NULL); break;
+  case do_cancel: (void)msg_cancel(last_get); break;
   case do_get: ask(e->conn, "from a callback", 100); break;
   case do_answer: (void)msg_answer(e->request, msg_text("answer")); break;
   case do_context:

@@ -15,11 +15,25 @@ static void expect_conn(msg_Conn conn, int32_t code) {
   char text[64];
   msg_ConnStatistics statistics = {.size = sizeof statistics};
   CHECK_CODE(msg_send(conn, msg_text("x")), code);
+  CHECK_CODE(msg_send_with(conn, msg_text("x"), NULL), code);
   CHECK_CODE(msg_get(conn, msg_text("x"), NULL), code);
-  CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10), code);
+  CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10, NULL), code);
+  msg_Get get = {1};
+  CHECK_CODE(msg_get_within(conn, msg_text("x"), NULL, 10, &get), code);
+  CHECK(get.id == 0);
+  CHECK_CODE(msg_cancel((msg_Get){conn.id}), code);
+  msg_Conn other = {1};
+  size_t count = 1;
+  CHECK_CODE(msg_send_any(conn, msg_text("x"), NULL, &other), code);
+  CHECK(other.id == 0);
+  CHECK_CODE(msg_broadcast(conn, msg_text("x"), NULL, &other, &count), code);
+  CHECK(count == 0);
+  CHECK_CODE(msg_abort(conn), code);
   CHECK_CODE(msg_disconnect(conn), code);
   CHECK_CODE(msg_unlisten(conn), code);
   CHECK_CODE(msg_set_context(conn, NULL), code);
+  CHECK_CODE(msg_untaken(conn, 1, 1), code);
+  CHECK(msg_conn_drops(conn, MSG_DROP_SHORT) == 0);
   CHECK(msg_context(conn) == NULL);
   CHECK_CODE(msg_address(conn, text, sizeof text), code);
   CHECK_CODE(msg_local_port(conn), code);
@@ -34,6 +48,7 @@ static void expect_box(msg_Box box, int32_t code) {
   CHECK_CODE(msg_box_descriptor(box), code);
   CHECK_CODE(msg_box_deadline_ms(box), code);
   CHECK_CODE(msg_box_flush(box), code);
+  CHECK_CODE(msg_box_set_options(box, NULL), code);
   CHECK(msg_waker_create(box) == NULL);
   CHECK_CODE(msg_box_statistics(box, &statistics), code);
   CHECK(msg_box_drops(box, MSG_DROP_SHORT) == 0);
@@ -83,6 +98,9 @@ static void nothing(void) {
   CHECK_CODE(msg_answer((msg_Request){conn.id}, msg_data(NULL, 1)), MSG_ERR_INVALID_ARGUMENT);
   CHECK_CODE(msg_send(conn, msg_data("x", SIZE_MAX)), MSG_ERR_INVALID_ARGUMENT);
   CHECK_CODE(msg_conn_statistics(conn, NULL), MSG_ERR_INVALID_ARGUMENT);
+  CHECK_CODE(msg_untaken(conn, INT32_MIN, INT64_MIN), MSG_OK);
+  CHECK_CODE(msg_untaken(conn, 1, INT64_MAX), MSG_OK);
+  CHECK_CODE(msg_untaken(conn, -1, -INT64_MAX), MSG_OK);
   CHECK_CODE(msg_disconnect(conn), MSG_OK);
   WAIT_FOR(has_ended(conn), 2000);
   CHECK_CODE(msg_unlisten(listener), MSG_OK);
@@ -158,7 +176,7 @@ static void names(void) {
   CHECK(strcmp(msg_event_name(msg_reply_missing), "reply_missing") == 0);
   CHECK(strcmp(msg_event_name(0), "unknown") == 0 && strcmp(msg_event_name(UINT32_MAX), "unknown") == 0);
   CHECK(strcmp(msg_drop_name(MSG_DROP_WRONG_PATH), "WRONG_PATH") == 0);
-  CHECK(msg_drop_name(UINT32_MAX) == NULL && msg_drop_text(24) == NULL);
+  CHECK(msg_drop_name(UINT32_MAX) == NULL && msg_drop_text(30) == NULL);
   for (int32_t code = -40; code < 40; code++) CHECK(msg_status_text(code)[0] != 0);
 }
 

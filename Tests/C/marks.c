@@ -67,8 +67,9 @@ static void both_ways(const char *transport) {
     static unsigned char big[17 << 20];
     CHECK_CODE(msg_send(sides[0], msg_data(big, sizeof big)), MSG_ERR_TOO_BIG);
   } else {
-    CHECK_CODE(msg_send(sides[0], msg_data(bytes, 1185)), MSG_ERR_TOO_BIG);
-    CHECK_CODE(msg_send(sides[0], msg_data(bytes, 1184)), MSG_OK);
+    static unsigned char big[(1 << 20) + 1];
+    CHECK_CODE(msg_send(sides[0], msg_data(big, sizeof big)), MSG_ERR_TOO_BIG);
+    CHECK_CODE(msg_send(sides[0], msg_data(big, sizeof big - 1)), MSG_OK);
   }
   CHECK_CODE(msg_box_destroy(msg_default_box()), MSG_OK);
 }

@@ -43,6 +43,29 @@ static void ranges(void) {
   options.implicit_peers = 0;
   options.max_connections = 1000001;
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.max_connections = 0;
+  options.max_message_bytes = 67108865;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.max_message_bytes = 67108864;
+  CHECK_CODE(listening_code(&options), MSG_OK);
+  options.close_timeout_ms = 86400001;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.close_timeout_ms = 1;
+  options.liveness = MSG_LIVENESS_ON_DEMAND;
+  CHECK_CODE(listening_code(&options), MSG_OK);
+  options.liveness = 2;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.liveness = MSG_LIVENESS_BEAT;
+  options.keepalive_ms = 999;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.keepalive_ms = 65535001;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.keepalive_ms = 25000;
+  options.idle_keepalives = 12;
+  options.receive_mark_messages = 1;
+  options.receive_mark_bytes = 1;
+  CHECK_CODE(listening_code(&options), MSG_OK);
+  options.max_connections = 1000001;
 
   forget();
   msg_Conn conn = msg_box_connect(msg_default_box(), "udp://127.0.0.1:1", on_event, &options);
@@ -83,6 +106,73 @@ static void sizes_of_options(void) {
   for (none.size = 0; none.size < sizeof(size_t); none.size++) {
     CHECK_CODE(listening_code(&none), MSG_ERR_INVALID_ARGUMENT);
   }
+}
+
+/* Options of a box: 0 is the default, NULL is all defaults, and any size that holds itself is read as far as it goes. */
+static void options_of_a_box(void) {
+  msg_Box box = msg_box_create();
+  msg_BoxOptions options = MSG_BOX_OPTIONS_INIT;
+  CHECK(options.size == sizeof options);
+  CHECK_CODE(msg_box_set_options(box, &options), MSG_OK);
+  CHECK_CODE(msg_box_set_options(box, NULL), MSG_OK);
+  options = (msg_BoxOptions){sizeof options, 1, 1, 1, 1};
+  for (size_t size = 0; size <= sizeof options; size++) {
+    msg_BoxOptions *given = malloc(size < sizeof size ? sizeof size : size);
+    CHECK(given != NULL);
+    options.size = size;
+    memcpy(given, &options, size < sizeof size ? sizeof size : size);
+    CHECK_CODE(msg_box_set_options(box, given), size < sizeof size ? MSG_ERR_INVALID_ARGUMENT : MSG_OK);
+    free(given);
+  }
+  CHECK_CODE(msg_box_destroy(box), MSG_OK);
+  CHECK_CODE(msg_box_set_options(box, NULL), MSG_ERR_BAD_HANDLE);
+}
+
+/* Options of a send that cannot be are refused before anything is queued. */
+static void options_of_sends(void) {
+  forget();
+  msg_Conn conn = msg_connect("udp://127.0.0.1:1", on_event);
+  msg_SendOptions options = MSG_SEND_OPTIONS_INIT;
+  CHECK(options.size == sizeof options);
+  static const struct {
+    uint32_t flags, channel, deadline_ms;
+    int32_t code;
+  } rows[] = {
+      {0, 0, 0, MSG_OK},
+      {0, 0, 86400000, MSG_OK},
+      {0, 0, 86400001, MSG_ERR_INVALID_ARGUMENT},
+      {4, 0, 0, MSG_ERR_INVALID_ARGUMENT},
+      {0x80000001, 0, 0, MSG_ERR_INVALID_ARGUMENT},
+      {MSG_SEND_TELL, 0, 0, MSG_ERR_INVALID_ARGUMENT},
+      {0, 1, 0, MSG_ERR_INVALID_ARGUMENT},
+      {MSG_SEND_RELIABLE, 256, 0, MSG_ERR_INVALID_ARGUMENT},
+      {MSG_SEND_RELIABLE, UINT32_MAX, 0, MSG_ERR_INVALID_ARGUMENT},
+      {MSG_SEND_RELIABLE, 255, 0, MSG_OK},
+      {MSG_SEND_RELIABLE | MSG_SEND_TELL, 0, 1, MSG_OK},
+  };
+  uint64_t queued = 0;
+  msg_Conn chosen = {1};
+  size_t skipped = 1;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    options = (msg_SendOptions){sizeof options, rows[i].flags, rows[i].channel, rows[i].deadline_ms, 0, NULL};
+    CHECK_CODE(msg_send_with(conn, msg_text("x"), &options), rows[i].code);
+    queued += rows[i].code == MSG_OK;
+    msg_ConnStatistics statistics = {.size = sizeof statistics};
+    CHECK_CODE(msg_conn_statistics(conn, &statistics), MSG_OK);
+    CHECK(statistics.queued_messages == queued);
+    if (rows[i].code == MSG_OK) continue;
+    CHECK_CODE(msg_send_any(conn, msg_text("x"), &options, &chosen), rows[i].code);
+    CHECK_CODE(msg_broadcast(conn, msg_text("x"), &options, &chosen, &skipped), rows[i].code);
+    CHECK(chosen.id == 0 && skipped == 0);
+  }
+  options.size = sizeof(size_t) - 1;
+  CHECK_CODE(msg_send_with(conn, msg_text("x"), &options), MSG_ERR_INVALID_ARGUMENT);
+  options.size = offsetof(msg_SendOptions, flags);
+  options.flags = UINT32_MAX; /* beyond the size: does not count */
+  CHECK_CODE(msg_send_with(conn, msg_text("x"), &options), MSG_OK);
+  CHECK_CODE(msg_send_with(conn, msg_data(NULL, 1), NULL), MSG_ERR_INVALID_ARGUMENT);
+  CHECK_CODE(msg_disconnect(conn), MSG_OK);
+  WAIT_FOR(has_ended(conn), 2000);
 }
 
 static void sizes_of_statistics(void) {
@@ -129,10 +219,19 @@ static void statistics_and_contexts(const char *transport) {
   CHECK(statistics.queued_messages == 0 && statistics.gets_waiting == 0 && statistics.silence_ms < 2000);
   CHECK_CODE(msg_conn_statistics(server, &statistics), MSG_OK);
   CHECK(statistics.messages_received == 2 && statistics.bytes_received == 8);
+  CHECK(statistics.drops == 0 && msg_conn_drops(server, MSG_DROP_DUPLICATE) == 0);
+  CHECK(msg_conn_drops(server, UINT32_MAX) == 0);
+  if (strcmp(transport, "tcp") == 0) {
+    /* The system has measured at least its handshake. */
+    CHECK(statistics.rtt_us > 0 && statistics.rtt_us < 2000000);
+    CHECK(statistics.least_rtt_us > 0 && statistics.least_rtt_us <= statistics.rtt_us * 8);
+    CHECK(statistics.tracked_sent == 0 && statistics.tracked_lost == 0);
+  }
 
   msg_Statistics whole = {.size = sizeof whole};
   CHECK_CODE(msg_box_statistics(msg_default_box(), &whole), MSG_OK);
   CHECK(whole.connections == 2 && whole.listeners == 1);
+  CHECK(whole.queued_messages == 0 && whole.queued_bytes == 0 && whole.incomplete_bytes == 0);
   uint64_t drops = 0;
   for (uint32_t reason = 0; msg_drop_name(reason); reason++) drops += msg_box_drops(msg_default_box(), reason);
   CHECK(drops == whole.drops);
@@ -180,6 +279,8 @@ static void logging(void) {
 int main(void) {
   ranges();
   sizes_of_options();
+  options_of_a_box();
+  options_of_sends();
   sizes_of_statistics();
   logging();
   FOR_EACH_TRANSPORT(transport) {

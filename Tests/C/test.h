@@ -53,6 +53,7 @@ typedef struct {
   void *context, *get_context;
   char text[64]; /* the first bytes of its data, with a final 0 */
   size_t count;  /* of its data */
+  uint64_t undelivered;
 } Seen;
 
 enum { test_most = 100000 };
@@ -92,7 +93,7 @@ static inline void record(const msg_Event *e) {
   CHECK(e->size == sizeof *e);
   CHECK(test_count < test_most);
   Seen *seen = &test_seen[test_count++];
-  *seen = (Seen){e->type, e->code, e->conn.id, e->listener.id, e->next.id, e->request.id, e->context, e->get_context, "", e->data.count};
+  *seen = (Seen){e->type, e->code, e->conn.id, e->listener.id, e->next.id, e->request.id, e->context, e->get_context, "", e->data.count, e->undelivered};
   size_t kept = e->data.count < sizeof seen->text - 1 ? e->data.count : sizeof seen->text - 1;
   if (kept > 0) memcpy(seen->text, e->data.bytes, kept);
 }
@@ -126,9 +127,10 @@ static inline int has_ended(msg_Conn conn) {
 }
 
 /* One letter per event of a connection or listener, in order: L listening, l its error, E its end, S setup, s its
-   error, R ready, m message, q request, r reply, x reply missing, C closed, X lost, w writable, e error. */
+   error, R ready, m message, q request, r reply, x reply missing, C closed, X lost, w writable, e error, d delivered,
+   u undelivered. */
 static inline const char *story_of(msg_Conn conn) {
-  static const char letters[] = "?LlESsRmqrxCXwe";
+  static const char letters[] = "?LlESsRmqrxCXwedu";
   static char stories[4][4096];
   static int turn;
   char *story = stories[turn++ % 4];

@@ -22,8 +22,12 @@ final class FuzzBox {
   private let peer = Address(ip: IPAddress(v4: 0x7f00_0001), port: 90)
   private let local = Address(ip: IPAddress(v4: 0x7f00_0001), port: 1000)
   private let options: ConnectionOptions
+  /// Sends that asked for their outcome, minus outcomes that were told.
+  private var outcomesOwed = 0
+  private var gets: [Handle] = []
 
-  init() {
+  /// `mode` chooses among options that change what a connection does.
+  init(mode: UInt8) {
     var configuration = EndpointConfiguration()
     configuration.maxPendingHellos = 4
     configuration.maxTombstones = 4
@@ -34,6 +38,10 @@ final class FuzzBox {
     options.maxConnections = 6
     options.sendMarkMessages = 5
     options.reconnectWait = .seconds(1)
+    options.receiveMarkMessages = 3
+    options.maxMessageBytes = mode & 4 == 0 ? 0 : 3000
+    if mode & 1 == 1 { options.liveness = .onDemand }
+    if mode & 2 == 2 { options.idleKeepalives = 2 }
     self.options = options
     for transport in [Transport.udp, .tcp] {
       let any = Locator(transport: transport, host: .any, port: 1)
@@ -55,7 +63,7 @@ final class FuzzBox {
   }
 
   private func step(_ input: inout FuzzInput) {
-    switch input.byte() % 20 {
+    switch input.byte() % 26 {
     case 0...5: receiveDatagram(&input)
     case 6...9: receiveStream(&input)
     case 10: send(&input)
@@ -73,6 +81,16 @@ final class FuzzBox {
     case 16: flush()
     case 17: breakSocket(&input)
     case 18: accept()
+    case 20, 21: sendWith(&input)
+    case 22: sendToMany(&input)
+    case 23: end(&input)
+    case 24: if let handle = input.choice(of: handles) { untake(handle, &input) }
+    case 25:
+      var limits = BoxLimits()
+      limits.turnDatagrams = UInt32(input.byte()) + 1
+      limits.receiveBytes = UInt64(input.byte()) * 64 + 1
+      limits.sendMarkMessages = UInt32(input.byte()) + 1
+      _ = endpoint.setLimits(limits)
     default: blockSocket(&input)
     }
     settle([])
@@ -95,11 +113,30 @@ final class FuzzBox {
   private func giveHead(_ datagram: inout [UInt8], _ input: inout FuzzInput) {
     let session = input.choice(of: sessions) ?? 0
     datagram[0] = 0xc8 | datagram[0] & 7
-    datagram[1] %= 10
-    for (index, byte) in [0, 1, 0, 0].enumerated() { datagram[2 + index] = UInt8(byte) }
+    datagram[1] %= 16
+    if datagram[1] < 3 || datagram[1] == 15, datagram[0] & 2 == 2 {
+      // A fragment: few packets, few message ids.
+      let total = 1 + input.byte() % 4
+      for (index, byte) in [0, total, 0, input.byte() % total].enumerated() {
+        datagram[2 + index] = byte
+      }
+      if datagram.count >= 20 { for index in 16..<19 { datagram[index] = 0 } }
+    } else {
+      for (index, byte) in [0, 1, 0, 0].enumerated() { datagram[2 + index] = UInt8(byte) }
+    }
+    if input.flag(), datagram[1] != 14 { giveNumber(&datagram, &input) }
     for index in 0..<8 {
       datagram[8 + index] = UInt8(truncatingIfNeeded: session >> UInt64(56 - 8 * index))
     }
+  }
+
+  /// Puts a number in front of the packet, so that it is to be acknowledged.
+  private func giveNumber(_ datagram: inout [UInt8], _ input: inout FuzzInput) {
+    let session = datagram[8..<16]
+    datagram[0] &= 0xf7
+    datagram.removeSubrange(8..<16)
+    datagram =
+      [0xcc, 14, 0, 1, 0, 0, 0, 0] + session + [0, 4, 0, 0, 0, input.byte()] + datagram
   }
 
   private func receiveStream(_ input: inout FuzzInput) {
@@ -107,7 +144,7 @@ final class FuzzBox {
     var bytes = input.string()
     if input.flag(), bytes.count >= 12 {
       let head = [
-        0, 0, 0, UInt8(bytes.count - 4), 0xc0 | bytes[4] & 0xb, bytes[5] % 10, 0, 1, 0, 0,
+        0, 0, 0, UInt8(bytes.count - 4), 0xc0 | bytes[4] & 0xb, bytes[5] % 16, 0, 1, 0, 0,
       ]
       bytes.replaceSubrange(0..<head.count, with: head)
     }
@@ -152,15 +189,74 @@ final class FuzzBox {
     _ = endpoint.send(input.string().span, to: handle, at: now)
   }
 
+  private func sendWith(_ input: inout FuzzInput) {
+    guard let handle = input.choice(of: handles) else { return }
+    let options = sendOptions(&input)
+    if endpoint.send(message(&input).span, to: handle, options: options, at: now) == .ok,
+      options.wantsOutcome
+    {
+      outcomesOwed += 1
+    }
+  }
+
+  private func sendToMany(_ input: inout FuzzInput) {
+    guard let handle = input.choice(of: handles) else { return }
+    let options = sendOptions(&input)
+    let bytes = message(&input)
+    var reached = 0
+    if input.flag() {
+      let result = endpoint.broadcast(
+        bytes.span, from: handle, options: options, at: now, skipped: { _, _ in })
+      if case .success(let count) = result { reached = count }
+    } else if case .success = endpoint.sendAny(
+      bytes.span, from: handle, options: options, at: now)
+    {
+      reached = 1
+    }
+    if options.wantsOutcome { outcomesOwed += reached }
+  }
+
+  private func sendOptions(_ input: inout FuzzInput) -> SendOptions {
+    var options = SendOptions()
+    let choice = input.byte()
+    options.isReliable = choice & 3 != 0
+    options.wantsOutcome = choice & 4 == 4
+    options.channel = choice >> 3 & 3
+    options.key = UInt64(choice >> 5 & 3)
+    if choice & 0x80 != 0 { options.deadline = .milliseconds(UInt64(input.byte())) }
+    return options
+  }
+
+  /// A message of up to some 5000 bytes.
+  private func message(_ input: inout FuzzInput) -> [UInt8] {
+    let seed = input.string()
+    return input.byte() < 64 ? Array(repeatElement(seed, count: 20).joined()) : seed
+  }
+
+  private func end(_ input: inout FuzzInput) {
+    if input.flag() {
+      if let get = gets.popLast() { _ = endpoint.cancel(get: get, at: now) }
+    } else if input.byte() < 60, let handle = input.choice(of: handles) {
+      _ = endpoint.abort(handle, at: now)
+    }
+  }
+
+  private func untake(_ handle: Handle, _ input: inout FuzzInput) {
+    let count = Int(input.byte()) % 5 - 3
+    endpoint.untaken(handle, messages: count, bytes: count * 100)
+  }
+
   private func get(_ input: inout FuzzInput) {
     guard let handle = input.choice(of: handles) else { return }
     let timeout = input.flag() ? Interval.milliseconds(UInt64(input.byte())) : nil
-    _ = endpoint.get(input.string().span, from: handle, context: 3, timeout: timeout, at: now)
+    let get = endpoint.get(
+      message(&input).span, from: handle, context: 3, timeout: timeout, at: now)
+    if case .success(let get) = get { gets.append(get) }
   }
 
   private func answer(_ input: inout FuzzInput) {
     guard let request = requests.popLast() else { return }
-    _ = endpoint.answer(input.string().span, to: request, at: now)
+    _ = endpoint.answer(message(&input).span, to: request, at: now)
   }
 
   // MARK: The loop's part
@@ -181,6 +277,8 @@ final class FuzzBox {
       }
       if event.kind == .connectionReady { handles.append(event.handle) }
       if event.kind == .request { requests.append(event.request) }
+      if event.kind == .delivered || event.kind == .undelivered { outcomesOwed -= 1 }
+      precondition(outcomesOwed >= 0)
       if event.next != .none { handles.append(event.next) }
       if isEnd(event.kind) { handles.removeAll { $0 == event.handle } }
     }
@@ -212,7 +310,7 @@ final class FuzzBox {
       sockets.append((id, .stream))
       endpoint.streamConnected(id, local: local, at: now)
     case .close(let id), .reset(let id): sockets.removeAll { $0.id == id }
-    case .shutdownWrite, .forgetName: break
+    case .shutdownWrite, .forgetName, .pause, .resume: break
     }
   }
 
@@ -224,13 +322,14 @@ final class FuzzBox {
   private func flush() {
     var buffer = [UInt8](repeating: 0, count: WireFormat.maxDatagram)
     var count = 0
+    endpoint.beginTurn()
     while let transmit = poll(&buffer) {
       count += 1
       precondition(transmit.count <= WireFormat.maxDatagram && count < 10_000)
       if let session = buffer.span.bigEndian(UInt64.self, at: 16) { sessions.append(session) }
       if sessions.count > 30 { sessions.removeFirst() }
     }
-    while count < 20_000, let id = endpoint.pollStream() {
+    while count < 20_000, let id = endpoint.pollStream(at: now) {
       count += 1
       // Short writes of a length that the time decides.
       endpoint.writeStream(id, at: now) { min($0.count, 1 + Int(now.nanoseconds % 300)) }
@@ -245,6 +344,7 @@ final class FuzzBox {
   /// Ends everything, lets time pass, and holds that each table is empty; then the same of a shutdown.
   private func finish() {
     for socket in sockets { endpoint.setBlocked(socket.id, false) }
+    _ = endpoint.setLimits(BoxLimits())
     for _ in 0..<8 {
       for handle in handles {
         if endpoint.disconnect(handle, at: now) != .ok { _ = endpoint.unlisten(handle, at: now) }
@@ -257,7 +357,7 @@ final class FuzzBox {
       flush()
     }
     precondition(endpoint.census == Census() && endpoint.nextDeadline == nil)
-    precondition(handles.isEmpty && sockets.isEmpty)
+    precondition(handles.isEmpty && sockets.isEmpty && outcomesOwed == 0)
     connect(.udp)
     connect(.tcp)
     endpoint.shutDown(at: now)
@@ -270,6 +370,6 @@ final class FuzzBox {
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
   var input = unsafe FuzzInput(Array(UnsafeBufferPointer(start: start, count: count)))
-  FuzzBox().run(&input)
+  FuzzBox(mode: input.byte()).run(&input)
   return 0
 }

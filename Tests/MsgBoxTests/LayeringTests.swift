@@ -78,7 +78,7 @@ struct LayeringTests {
 
   /// The name of the dictionary or set that a line declares.
   private static func hashedName(_ line: String) -> String? {
-    let pattern = /\b(?:var|let)\s+(\w+)\s*(?::|=)\s*(?:\[[^\[\]]+:|Set<|Dictionary<|\[:\])/
+    let pattern = /\b(?:var|let)\s+(\w+)\s*(?::|=)\s*(?:\[[^\[\](]+:|Set<|Dictionary<|\[:\])/
     return line.firstMatch(of: pattern).map { String($0.1) }
   }
 
@@ -105,6 +105,8 @@ struct LayeringTests {
     #expect(Self.hashedName("private var index: [UInt64: Int] = [:]") == "index")
     #expect(Self.hashedName("var seen = Set<Int>()") == "seen")
     #expect(Self.hashedName("var list: [UInt64] = []") == nil)
+    #expect(Self.hashedName("let ranges: [(first: UInt32, last: UInt32)]") == nil)
+    #expect(Self.hashedName("var pairs: [UInt32: (first: Int, last: Int)] = [:]") == "pairs")
     #expect(Self.goesThrough("index", in: "for (key, value) in index {"))
     #expect(Self.goesThrough("index", in: "for key in table.index {"))
     #expect(Self.goesThrough("index", in: "for key in table.index.keys {"))

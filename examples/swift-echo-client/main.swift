@@ -37,11 +37,11 @@ while !isOver {
       print(event.name, "(\(error))")
       outcomes += 1
       if outcomes == 3 { try? box.disconnect(server) }
-    case .connectionClosed(_, let reason):
+    case .connectionClosed(_, let reason, _):
       print(event.name, "(\(reason))")
       isComplete = echoes == 1 && replies == 3 && reason.code == .closedLocally
       isOver = true
-    case .connectionSetupError(_, let error, _), .connectionLost(_, let error, _):
+    case .connectionSetupError(_, let error, _, _), .connectionLost(_, let error, _, _):
       print(event.name, "(\(error))")
       isOver = true
     default:

@@ -30,10 +30,10 @@ while !isOver {
       print(event.name, "to question \(number) (\(error))")
       outcomes += 1
       if outcomes == 3 { try? box.disconnect(server) }
-    case .connectionClosed(_, let reason):
+    case .connectionClosed(_, let reason, _):
       print(event.name, "(\(reason))")
       isOver = true
-    case .connectionSetupError(_, let error, _), .connectionLost(_, let error, _):
+    case .connectionSetupError(_, let error, _, _), .connectionLost(_, let error, _, _):
       print(event.name, "(\(error))")
       isOver = true
     default:

@@ -23,7 +23,7 @@ while isRunning {
     case .request(let request, let bytes):
       print(event.name, "\"\(String(decoding: bytes))\"")
       waiting.append((request, String(decoding: bytes)))
-    case .connectionClosed(_, let reason), .connectionLost(_, let reason, _):
+    case .connectionClosed(_, let reason, _), .connectionLost(_, let reason, _, _):
       print(event.name, "(\(reason))")
       connectionsLeft -= 1
       if connectionsLeft == 0 { try? box.unlisten(listener) }

@@ -76,6 +76,14 @@ int32_t cmsgbox_tcp_accept(int32_t fd, cmsgbox_address *remote);
 // Takes the pending error of a socket: 0 or an error number, or a negated one if it cannot be told.
 int32_t cmsgbox_socket_error(int32_t fd);
 
+// What the system has measured on a TCP connection: microseconds, 0 where it has not, and segments sent again.
+typedef struct {
+  uint32_t round_trip, variation, least_round_trip, resent;
+} cmsgbox_tcp_measures;
+
+// Returns 0 or a negative errno.
+int32_t cmsgbox_tcp_measure(int32_t fd, cmsgbox_tcp_measures *measures);
+
 // Writes the local address of a socket.
 int32_t cmsgbox_local_address(int32_t fd, cmsgbox_address *local);
 

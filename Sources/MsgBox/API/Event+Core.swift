@@ -32,12 +32,17 @@ extension EventOf where Payload: ~Escapable {
     case .listeningError: self = .listeningError(listener, error)
     case .listeningEnded: self = .listeningEnded(listener)
     case .connectionSetup: self = .connectionSetup(connection)
-    case .connectionSetupError: self = .connectionSetupError(connection, error, next: next)
+    case .connectionSetupError:
+      self = .connectionSetupError(connection, error, next: next, undelivered: event.undelivered)
     case .connectionReady: self = .connectionReady(connection, Listener(event.listener))
     case .replyMissing: self = .replyMissing(connection, error, context: event.getContext)
-    case .connectionClosed: self = .connectionClosed(connection, error)
-    case .connectionLost: self = .connectionLost(connection, error, next: next)
+    case .connectionClosed:
+      self = .connectionClosed(connection, error, undelivered: event.undelivered)
+    case .connectionLost:
+      self = .connectionLost(connection, error, next: next, undelivered: event.undelivered)
     case .writable: self = .writable(connection)
+    case .delivered: self = .delivered(connection, context: event.getContext)
+    case .undelivered: self = .undelivered(connection, error, context: event.getContext)
     case .error, .message, .request, .reply: self = .error(.connection(connection), error)
     }
   }
@@ -64,6 +69,8 @@ extension EventOf where Payload: ~Escapable {
       case .connectionLost: .connectionLost
       case .writable: .writable
       case .error: .error
+      case .delivered: .delivered
+      case .undelivered: .undelivered
       }
     }
   }

@@ -43,3 +43,17 @@ public struct Request: Hashable, Sendable {
   /// The number behind the name, as in `msg_Request`; for logs and for C.
   public var id: UInt64 { handle.rawValue }
 }
+
+/// A get that waits for its reply: what `cancel` takes.
+public struct PendingGet: Hashable, Sendable {
+  /// The handle of the core.
+  package let handle: Handle
+
+  /// Names the get that `handle` names.
+  package init(_ handle: Handle) {
+    self.handle = handle
+  }
+
+  /// The number behind the name, as in `msg_Get`; for logs and for C.
+  public var id: UInt64 { handle.rawValue }
+}

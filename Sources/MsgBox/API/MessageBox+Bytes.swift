@@ -1,26 +1,64 @@
 // The same calls for the other shapes that bytes come in.
 extension MessageBox {
   /// Queues one message; see `send` of a `Span`.
-  public func send(_ message: RawSpan, to connection: Connection) throws(MessageError) {
-    try send(message.bytes8, to: connection)
+  public func send(
+    _ message: RawSpan, to connection: Connection, options: SendOptions = SendOptions()
+  ) throws(MessageError) {
+    try send(message.bytes8, to: connection, options: options)
   }
 
   /// Queues one message; see `send` of a `Span`.
-  public func send(_ message: [UInt8], to connection: Connection) throws(MessageError) {
-    try send(message.span, to: connection)
+  public func send(
+    _ message: [UInt8], to connection: Connection, options: SendOptions = SendOptions()
+  ) throws(MessageError) {
+    try send(message.span, to: connection, options: options)
+  }
+
+  /// Queues one message to every connection of a listener; see `broadcast` of a `Span`.
+  @discardableResult
+  public func broadcast(
+    _ message: RawSpan, from listener: Listener, options: SendOptions = SendOptions()
+  ) throws(MessageError) -> BroadcastResult {
+    try broadcast(message.bytes8, from: listener, options: options)
+  }
+
+  /// Queues one message to every connection of a listener; see `broadcast` of a `Span`.
+  @discardableResult
+  public func broadcast(
+    _ message: [UInt8], from listener: Listener, options: SendOptions = SendOptions()
+  ) throws(MessageError) -> BroadcastResult {
+    try broadcast(message.span, from: listener, options: options)
+  }
+
+  /// Queues one message to one connection of a listener; see `sendAny` of a `Span`.
+  @discardableResult
+  public func sendAny(
+    _ message: RawSpan, from listener: Listener, options: SendOptions = SendOptions()
+  ) throws(MessageError) -> Connection {
+    try sendAny(message.bytes8, from: listener, options: options)
+  }
+
+  /// Queues one message to one connection of a listener; see `sendAny` of a `Span`.
+  @discardableResult
+  public func sendAny(
+    _ message: [UInt8], from listener: Listener, options: SendOptions = SendOptions()
+  ) throws(MessageError) -> Connection {
+    try sendAny(message.span, from: listener, options: options)
   }
 
   /// Asks for a reply; see `get` of a `Span`.
+  @discardableResult
   public func get(
     _ message: RawSpan, from connection: Connection, timeout: Duration? = nil, context: UInt = 0
-  ) throws(MessageError) {
+  ) throws(MessageError) -> PendingGet {
     try get(message.bytes8, from: connection, timeout: timeout, context: context)
   }
 
   /// Asks for a reply; see `get` of a `Span`.
+  @discardableResult
   public func get(
     _ message: [UInt8], from connection: Connection, timeout: Duration? = nil, context: UInt = 0
-  ) throws(MessageError) {
+  ) throws(MessageError) -> PendingGet {
     try get(message.span, from: connection, timeout: timeout, context: context)
   }
 
@@ -61,14 +99,33 @@ extension RawSpan {
     }
 
     /// Queues a message of UTF-8; see `send` of a `Span`.
-    public func send(_ text: String, to connection: Connection) throws(MessageError) {
-      try send(Array(text.utf8), to: connection)
+    public func send(
+      _ text: String, to connection: Connection, options: SendOptions = SendOptions()
+    ) throws(MessageError) {
+      try send(Array(text.utf8), to: connection, options: options)
+    }
+
+    /// Queues a message of UTF-8 to every connection of a listener; see `broadcast` of a `Span`.
+    @discardableResult
+    public func broadcast(
+      _ text: String, from listener: Listener, options: SendOptions = SendOptions()
+    ) throws(MessageError) -> BroadcastResult {
+      try broadcast(Array(text.utf8), from: listener, options: options)
+    }
+
+    /// Queues a message of UTF-8 to one connection of a listener; see `sendAny` of a `Span`.
+    @discardableResult
+    public func sendAny(
+      _ text: String, from listener: Listener, options: SendOptions = SendOptions()
+    ) throws(MessageError) -> Connection {
+      try sendAny(Array(text.utf8), from: listener, options: options)
     }
 
     /// Asks with a message of UTF-8; see `get` of a `Span`.
+    @discardableResult
     public func get(
       _ text: String, from connection: Connection, timeout: Duration? = nil, context: UInt = 0
-    ) throws(MessageError) {
+    ) throws(MessageError) -> PendingGet {
       try get(Array(text.utf8), from: connection, timeout: timeout, context: context)
     }
 

@@ -59,31 +59,53 @@ extension MessageBox {
 
   /// Queues one message of 0 or more bytes; it leaves at the end of the turn, or before.
   ///
-  /// Over UDP a message may be lost or arrive out of order; over TCP it arrives unless the
-  /// connection ends.
+  /// Over UDP a message may be lost or arrive out of order, and one of more than 1184 bytes, which
+  /// travels in parts, is lost with any part of it; over TCP it arrives unless the connection ends.
+  /// A reliable one arrives once, and in the order of its channel, unless the connection ends
+  /// before.
   ///
   /// - Throws: `wouldBlock` (nothing was queued; `writable` follows), `tooBig`, `ended`,
-  ///   `badHandle`.
-  public func send(_ message: Span<UInt8>, to connection: Connection) throws(MessageError) {
-    try check(loop.endpoint.send(message, to: connection.handle, at: loop.now))
+  ///   `badHandle`; `invalidArgument` for options out of range; `notSupported` for a reliable
+  ///   message to an implicit peer.
+  public func send(
+    _ message: Span<UInt8>, to connection: Connection, options: SendOptions = SendOptions()
+  ) throws(MessageError) {
+    let options = try options.core
+    try check(
+      loop.endpoint.send(message, to: connection.handle, options: options, at: loop.now))
   }
 
   /// Asks for a reply: exactly one of `reply` and `replyMissing` follows, unless this throws.
+  ///
+  /// Over UDP the request is resent until the reply comes or its time is over; the program of the
+  /// peer gets it at most once.
   ///
   /// - Parameters:
   ///   - message: 0 or more bytes.
   ///   - connection: Whom to ask.
   ///   - timeout: More than zero; nil is that of the connection's options.
   ///   - context: Comes back with the outcome.
+  /// - Returns: What `cancel` takes.
   /// - Throws: What `send` throws, or `busy`; the get has then not begun.
+  @discardableResult
   public func get(
     _ message: Span<UInt8>, from connection: Connection, timeout: Duration? = nil,
     context: UInt = 0
-  ) throws(MessageError) {
-    try check(
-      loop.endpoint.get(
-        message, from: connection.handle, context: context, timeout: timeout.map { Interval($0) },
-        at: loop.now))
+  ) throws(MessageError) -> PendingGet {
+    PendingGet(
+      try value(
+        loop.endpoint.get(
+          message, from: connection.handle, context: context, timeout: timeout.map { Interval($0) },
+          at: loop.now)))
+  }
+
+  /// Gives up a get: `replyMissing` with `cancelled` follows.
+  ///
+  /// The program of the peer may have had the request, or get it still.
+  ///
+  /// - Throws: `badHandle` if the outcome is decided already; `ended`.
+  public func cancel(_ get: PendingGet) throws(MessageError) {
+    try check(loop.endpoint.cancel(get: get.handle, at: loop.now))
   }
 
   /// Answers a request, once: in its handler or later, in any order.
@@ -96,14 +118,27 @@ extension MessageBox {
 
   // MARK: Ends
 
-  /// Ends a connection: what was queued is sent, then a close.
+  /// Ends a connection: what was accepted is delivered, then a close is sent.
   ///
   /// Its end follows as an event, `connectionClosed`, or `connectionSetupError` with `cancelled` if
-  /// it had no outcome.
+  /// it had no outcome. Delivered means, for reliable messages, acknowledged by the peer; for all
+  /// others given to the system: over UDP they may be lost as ever, over TCP the system sends them
+  /// before its end of the stream. That takes at most `Options.closeTimeout`; the event says how
+  /// many were left then. Gets do not wait for their replies, but end with `connectionEnded`.
   ///
   /// - Throws: `ended`, `badHandle`.
   public func disconnect(_ connection: Connection) throws(MessageError) {
     try check(loop.endpoint.disconnect(connection.handle, at: loop.now))
+  }
+
+  /// Ends a connection as `disconnect` does, but what is queued is dropped and the end follows at
+  /// once, also when `disconnect` is still delivering.
+  ///
+  /// The peer is told if that can be done without waiting.
+  ///
+  /// - Throws: `ended`, `badHandle`.
+  public func abort(_ connection: Connection) throws(MessageError) {
+    try check(loop.endpoint.abort(connection.handle, at: loop.now))
   }
 
   /// Ends a listener: `connectionClosed` for each of its connections, then `listeningEnded`; or
@@ -114,8 +149,19 @@ extension MessageBox {
     try check(loop.endpoint.unlisten(listener.handle, at: loop.now))
   }
 
-  private func check(_ status: @autoclosure () -> Status) throws(MessageError) {
+  /// Makes a call, unless the box is closed, and throws what it answers but `ok`.
+  func check(_ status: @autoclosure () -> Status) throws(MessageError) {
     let status = isClosed ? .ended : status()
     if status != .ok { throw MessageError(status: status) }
+  }
+
+  /// Makes a call, unless the box is closed, and throws its failure.
+  func value<Value>(
+    _ result: @autoclosure () -> Result<Value, Status>
+  ) throws(MessageError) -> Value {
+    switch isClosed ? .failure(.ended) : result() {
+    case .success(let value): return value
+    case .failure(let status): throw MessageError(status: status)
+    }
   }
 }

@@ -35,7 +35,15 @@ extension MessageBox {
 
   /// Counters of a connection; nil for one that has ended.
   public func statistics(of connection: Connection) -> ConnectionStatistics? {
-    loop.endpoint.counters(of: connection.handle, at: loop.now).map { ConnectionStatistics($0) }
+    loop.counters(of: connection.handle).map { ConnectionStatistics($0) }
+  }
+
+  /// How much was dropped on a connection for one reason; 0 for one that has ended.
+  ///
+  /// What belongs to no connection counts only in `statistics` of the box.
+  public func dropped(_ reason: Statistics.Drop, of connection: Connection) -> UInt64 {
+    guard let reason = DropReason(rawValue: reason.rawValue) else { return 0 }
+    return loop.endpoint.dropped(reason, of: connection.handle)
   }
 
   /// The address in ASCII of a peer, or of a listener itself; nil for a bad handle.

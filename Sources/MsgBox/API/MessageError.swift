@@ -95,6 +95,16 @@ extension MessageError {
     public static var noMemory: Code { Code(.noMemory) }
     /// The address is not one of this machine's.
     public static var noAddress: Code { Code(.noAddress) }
+    /// The peer or the transport cannot do it.
+    public static var notSupported: Code { Code(.notSupported) }
+    /// Messages come faster than the program takes them.
+    public static var receiveMark: Code { Code(.receiveMark) }
+    /// Not on the wire before its deadline.
+    public static var expired: Code { Code(.expired) }
+    /// A newer message with the same key took its place.
+    public static var superseded: Code { Code(.superseded) }
+    /// Nobody is connected to the listener.
+    public static var noPeer: Code { Code(.noPeer) }
     /// Closed by this program; no failure.
     public static var closedLocally: Code { Code(.endLocal) }
     /// Closed by the peer; no failure.

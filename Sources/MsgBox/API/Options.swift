@@ -55,20 +55,22 @@ public struct Options: Equatable, Sendable {
     set { core.reconnectWait = Interval(newValue) }
   }
 
-  /// Largest message accepted from the peer, in bytes; 0, the default, is the most: 1184 on UDP, 16
-  /// 777 216 on TCP.
+  /// Largest message accepted from the peer, in bytes, at most 67 108 864; 0, the default, is
+  /// 1 048 576 on UDP and 16 777 216 on TCP.
   public var maxMessageBytes: Int {
     get { Int(core.maxMessageBytes) }
     set { core.maxMessageBytes = UInt32(clamping: newValue) }
   }
 
-  /// Messages queued per connection before `wouldBlock`; 1000, at least 1.
+  /// Messages queued per connection before `wouldBlock`; 1000, at least 1. Queued is what the
+  /// system was not given or, if reliable, the peer has not acknowledged.
   public var sendMarkMessages: Int {
     get { Int(core.sendMarkMessages) }
     set { core.sendMarkMessages = UInt32(clamping: newValue) }
   }
 
-  /// Bytes queued per connection before `wouldBlock`; 1 048 576, at least 1.
+  /// Bytes queued per connection before `wouldBlock`; 1 048 576, at least 1. A message is accepted
+  /// while both are below their marks, so one of any size may go over.
   public var sendMarkBytes: Int {
     get { Int(core.sendMarkBytes) }
     set { core.sendMarkBytes = UInt32(clamping: newValue) }
@@ -91,5 +93,60 @@ public struct Options: Equatable, Sendable {
   public var socketBufferBytes: Int {
     get { Int(core.socketBufferBytes) }
     set { core.socketBufferBytes = UInt32(clamping: newValue) }
+  }
+
+  /// How long `disconnect` may take to deliver what was accepted; 5 s, at least 1 ms.
+  public var closeTimeout: Duration {
+    get { core.closeTimeout.duration }
+    set { core.closeTimeout = Interval(newValue) }
+  }
+
+  /// How the connection proves that it lives; `beat`.
+  public var liveness: Liveness {
+    get { core.liveness == .onDemand ? .onDemand : .beat }
+    set { core.liveness = newValue == .onDemand ? .onDemand : .beat }
+  }
+
+  /// At most so long between two packets of ours, in each mode of liveness; zero, the default, is
+  /// off, else 1...65 535 s. 25 s keeps the mapping of most NAT gateways.
+  public var keepalive: Duration {
+    get { core.keepalive.duration }
+    set { core.keepalive = Interval(newValue) }
+  }
+
+  /// Closed with `idle` after so many heartbeats or keepalives of ours in a row without a message,
+  /// request or reply either way; 0, the default, is never.
+  public var idleKeepalives: Int {
+    get { Int(core.idleKeepalives) }
+    set { core.idleKeepalives = UInt32(clamping: newValue) }
+  }
+
+  /// Messages that the program has not taken, of a listener's connections together or of a client;
+  /// 65 536, at least 1. Those are what waits in `AsyncMessageBox.events`, or was told to
+  /// `MessageBox.noteUntaken`.
+  ///
+  /// At the mark, and until below half of it, streams are not read, which fills their senders'
+  /// queues; over UDP reliable messages are left to be resent and all others are dropped and
+  /// counted. `error` with `receiveMark` tells of it; heartbeats and acknowledgements go on.
+  public var receiveMarkMessages: Int {
+    get { Int(core.receiveMarkMessages) }
+    set { core.receiveMarkMessages = UInt32(clamping: newValue) }
+  }
+
+  /// Bytes of messages that the program has not taken; 16 777 216, at least 1. See
+  /// `receiveMarkMessages`.
+  public var receiveMarkBytes: Int {
+    get { Int(core.receiveMarkBytes) }
+    set { core.receiveMarkBytes = UInt32(clamping: newValue) }
+  }
+}
+
+extension Options {
+  /// How a connection proves that it lives.
+  public enum Liveness: Sendable {
+    /// Heartbeats when nothing else is sent; silence for `lost` is a loss.
+    case beat
+    /// Silent when idle; a loss is judged only while something waits for an answer.
+    case onDemand
   }
 }

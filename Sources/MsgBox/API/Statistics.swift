@@ -43,6 +43,12 @@ public struct Statistics: Sendable {
   public var getsWaiting: Int { census.getsWaiting }
   /// Requests that may still be answered.
   public var requestsOpen: Int { census.requestsOpen }
+  /// Messages accepted and not given to the system or, if reliable, not acknowledged.
+  public var queuedMessages: Int { census.queuedMessages }
+  /// Bytes of the messages that are queued.
+  public var queuedBytes: Int { census.queuedBytes }
+  /// Bytes held of messages that are incomplete, or wait for others before them.
+  public var incompleteBytes: Int { census.incompleteBytes }
 
   /// How much was dropped for one reason.
   public func dropped(_ reason: Drop) -> UInt64 {
@@ -101,6 +107,18 @@ extension Statistics {
     case receiveMark = 22
     /// A datagram larger than any of this protocol.
     case truncated = 23
+    /// A copy of what was received already.
+    case duplicate = 24
+    /// A message whose packets did not all come in time.
+    case incomplete = 25
+    /// No memory left for incomplete messages.
+    case memory = 26
+    /// An acknowledgement of what was never sent.
+    case staleAck = 27
+    /// Not on the wire before its deadline.
+    case expired = 28
+    /// A newer message with the same key took its place.
+    case superseded = 29
   }
 }
 
@@ -132,12 +150,38 @@ public struct ConnectionStatistics: Equatable, Sendable {
   public var bytesReceived: UInt64 { counters.bytesReceived }
   /// Bytes of messages, without headers.
   public var bytesSent: UInt64 { counters.bytesSent }
-  /// Messages that wait to be sent.
+  /// Messages accepted and not given to the system or, if reliable, not acknowledged.
   public var queuedMessages: Int { counters.queuedMessages }
-  /// Bytes of the messages that wait to be sent.
+  /// Bytes of the messages that are queued.
   public var queuedBytes: Int { counters.queuedBytes }
   /// Gets that have neither reply nor time-out yet.
   public var getsWaiting: Int { counters.getsWaiting }
   /// Time since something was heard from the peer.
   public var silence: Duration { counters.silence.duration }
+
+  /// Smoothed round-trip time (RFC 6298), over TCP as the system measures it; nil while not known.
+  public var roundTrip: Duration? { counters.roundTrip.known }
+  /// Mean deviation of the round-trip time; nil while that is not known.
+  public var roundTripVariation: Duration? {
+    roundTrip == nil ? nil : counters.roundTripVariation.duration
+  }
+  /// The least round-trip time that was measured; nil while not known.
+  public var leastRoundTrip: Duration? { counters.leastRoundTrip.known }
+  /// UDP: datagrams that the peer is to acknowledge.
+  public var trackedSent: UInt64 { counters.trackedSent }
+  /// UDP: those of the tracked datagrams that were found lost (RFC 9002); their share is the loss.
+  public var trackedLost: UInt64 { counters.trackedLost }
+  /// UDP: requests and parts of messages that were sent again; TCP: segments, by the system.
+  public var resent: UInt64 { counters.resent }
+  /// UDP: bytes that may be on their way without acknowledgement.
+  public var congestionWindow: Int { counters.congestionWindow }
+  /// UDP: bytes that are on their way without acknowledgement.
+  public var bytesInFlight: Int { counters.bytesInFlight }
+  /// Drops of all reasons; `MessageBox.dropped(_:of:)` has each.
+  public var drops: UInt64 { counters.drops }
+}
+
+extension Interval {
+  /// The same as a `Duration`; nil for zero.
+  fileprivate var known: Duration? { nanoseconds == 0 ? nil : duration }
 }

@@ -99,6 +99,16 @@ public func msg_box_destroy(_ box: msg_Box) -> Int32 {
   answer(box.id) { box throws(MessageError) in ThreadBoxes.current?.destroy(box) }
 }
 
+/// `msg_box_set_options` of `msgbox.h`.
+@_cdecl("msg_box_set_options") @implementation
+public func msg_box_set_options(
+  _ box: msg_Box, _ options: UnsafePointer<msg_BoxOptions>!
+) -> Int32 {
+  answer(box.id) { box throws(MessageError) in
+    try box.setOptions(unsafe BoxOptions(options))
+  }
+}
+
 /// `msg_box_runloop` of `msgbox.h`.
 @_cdecl("msg_box_runloop") @implementation
 public func msg_box_runloop(_ box: msg_Box, _ timeout: Int32) -> Int32 {

@@ -3,45 +3,7 @@
 
 public import CMsgBox
 
-// The calls on connections, listeners and requests; msgbox.h documents each.
-
-/// `msg_send` of `msgbox.h`.
-@_cdecl("msg_send") @implementation
-public func msg_send(_ conn: msg_Conn, _ data: msg_Data) -> Int32 {
-  unsafe answer(conn.id, data) { box throws(MessageError) in
-    try unsafe box.send(data.span, to: Connection(Handle(rawValue: conn.id)))
-  }
-}
-
-/// `msg_get` of `msgbox.h`.
-@_cdecl("msg_get") @implementation
-public func msg_get(
-  _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!
-) -> Int32 {
-  unsafe msg_get_within(conn, data, context, 0)
-}
-
-/// `msg_get_within` of `msgbox.h`.
-@_cdecl("msg_get_within") @implementation
-public func msg_get_within(
-  _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!, _ timeout: UInt32
-) -> Int32 {
-  unsafe answer(conn.id, data) { box throws(MessageError) in
-    try unsafe box.get(
-      data.span, from: Connection(Handle(rawValue: conn.id)),
-      timeout: timeout == 0 ? nil : .milliseconds(timeout),
-      context: UInt(bitPattern: context))
-  }
-}
-
-/// `msg_answer` of `msgbox.h`.
-@_cdecl("msg_answer") @implementation
-public func msg_answer(_ request: msg_Request, _ data: msg_Data) -> Int32 {
-  unsafe answer(request.id, data) { box throws(MessageError) in
-    let request = Request(Handle(rawValue: request.id), of: Connection(.none))
-    try unsafe box.answer(data.span, to: request)
-  }
-}
+// The calls on connections and listeners but those that send; msgbox.h documents each.
 
 /// `msg_disconnect` of `msgbox.h`.
 @_cdecl("msg_disconnect") @implementation
@@ -51,11 +13,27 @@ public func msg_disconnect(_ conn: msg_Conn) -> Int32 {
   }
 }
 
+/// `msg_abort` of `msgbox.h`.
+@_cdecl("msg_abort") @implementation
+public func msg_abort(_ conn: msg_Conn) -> Int32 {
+  answer(conn.id) { box throws(MessageError) in
+    try box.abort(Connection(Handle(rawValue: conn.id)))
+  }
+}
+
 /// `msg_unlisten` of `msgbox.h`.
 @_cdecl("msg_unlisten") @implementation
 public func msg_unlisten(_ listener: msg_Conn) -> Int32 {
   answer(listener.id) { box throws(MessageError) in
     try box.unlisten(Listener(Handle(rawValue: listener.id)))
+  }
+}
+
+/// `msg_untaken` of `msgbox.h`.
+@_cdecl("msg_untaken") @implementation
+public func msg_untaken(_ conn: msg_Conn, _ messages: Int32, _ bytes: Int64) -> Int32 {
+  answer(conn.id) { box throws(MessageError) in
+    try box.noteUntaken(Int(messages), Int(clamping: bytes), Handle(rawValue: conn.id))
   }
 }
 
@@ -117,11 +95,4 @@ public func msg_conn_statistics(
     var copy = msg_ConnStatistics(found.counters)
     try unsafe fill(UnsafeMutableRawPointer(statistics), from: &copy)
   }
-}
-
-/// As `answer`, if the bytes of the call can be read.
-private func answer(
-  _ id: UInt64, _ data: msg_Data, _ body: (MessageBox) throws(MessageError) -> Void
-) -> Int32 {
-  unsafe data.isValid ? answer(id, body) : Status.invalidArgument.rawValue
 }

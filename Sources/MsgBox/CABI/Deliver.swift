@@ -45,7 +45,8 @@ extension msg_Event {
       data: msg_Data(bytes: bytes.baseAddress, count: bytes.count),
       context: UnsafeMutableRawPointer(bitPattern: event.userWords.context),
       get_context: UnsafeMutableRawPointer(bitPattern: event.getContext),
-      system_error: event.systemError)
+      system_error: event.systemError,
+      undelivered: UInt64(clamping: event.undelivered))
   }
 }
 

@@ -1,3 +1,11 @@
+/// How a connection proves that it lives.
+package enum Liveness: UInt8, Sendable {
+  /// Heartbeats when nothing else is sent; silence for `lost` is a loss.
+  case beat = 0
+  /// Silent when idle; lost is judged only while something waits for an answer.
+  case onDemand = 1
+}
+
 /// How a listener and its connections, or an outgoing connection, behave.
 package struct ConnectionOptions: Equatable, Sendable {
   /// At most so long between two packets of ours. 10 s: WireGuard's keepalive.
@@ -22,6 +30,19 @@ package struct ConnectionOptions: Equatable, Sendable {
   /// Asked of the kernel for UDP sockets, each way.
   package var socketBufferBytes: UInt32 = 4_194_304
 
+  /// How long a disconnect may take to deliver what was accepted.
+  package var closeTimeout = Interval.seconds(5)
+  package var liveness = Liveness.beat
+  /// At most so long between two packets of ours, in each mode; zero is off. 25 s keeps the
+  /// mapping of most NAT gateways.
+  package var keepalive = Interval(nanoseconds: 0)
+  /// Closed as idle after so many heartbeats of ours in a row without a message either way; 0 is
+  /// never.
+  package var idleKeepalives: UInt32 = 0
+  /// Messages that were received and not taken yet, of a listener's connections together.
+  package var receiveMarkMessages: UInt32 = 65_536
+  package var receiveMarkBytes: UInt32 = 16_777_216
+
   package init() {}
 
   /// Whether every field is in its range (msgbox.h, msg_Options).
@@ -33,9 +54,13 @@ package struct ConnectionOptions: Equatable, Sendable {
       && connectTimeout >= .milliseconds(1) && connectTimeout <= day
       && getTimeout >= .milliseconds(1) && getTimeout <= day
       && reconnectWait <= day
-      && maxMessageBytes <= 16_777_216
+      && maxMessageBytes <= WireFormat.maxMessage
       && sendMarkMessages >= 1 && sendMarkBytes >= 1
       && maxConnections >= 1 && maxConnections <= 1_000_000
+      && closeTimeout >= .milliseconds(1) && closeTimeout <= day
+      && (keepalive.nanoseconds == 0
+        || keepalive >= .seconds(1) && keepalive <= .seconds(65_535))
+      && receiveMarkMessages >= 1 && receiveMarkBytes >= 1
       && socketBufferBytes >= 1 && socketBufferBytes <= 1 << 30
   }
 }

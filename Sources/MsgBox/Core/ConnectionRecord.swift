@@ -9,8 +9,8 @@ package struct ConnectionRecord: Vacant, Linked {
     case server
   }
 
-  ///     client:   waiting -> resolving -> opening -> helloing -> open -> ended
-  ///     server:   (hello, pending) -> open -> ended;  TCP: awaitingHello -> open -> ended
+  ///     client:   waiting -> resolving -> opening -> helloing -> open -> closing -> ended
+  ///     server:   (hello, pending) -> open -> closing -> ended;  TCP: awaitingHello -> open -> ...
   ///     listener: resolving -> binding -> open -> retiring -> ended
   ///
   /// Each may go to `ended` at any time; from there the slot is freed when the event of its end was
@@ -27,15 +27,17 @@ package struct ConnectionRecord: Vacant, Linked {
     case awaitingHello
     case binding
     case open
+    /// The program has ended it: what was accepted is delivered, then the close is sent.
+    case closing
     /// A listener whose end is decided, while its connections' closes are sent.
     case retiring
     case ended
   }
 
   package struct Flags: OptionSet, Sendable {
-    package let rawValue: UInt8
+    package let rawValue: UInt16
 
-    package init(rawValue: UInt8) {
+    package init(rawValue: UInt16) {
       self.rawValue = rawValue
     }
 
@@ -45,8 +47,8 @@ package struct ConnectionRecord: Vacant, Linked {
     static let suspect = Flags(rawValue: 2)
     /// A send was refused at the mark: `writable` is owed.
     static let owesWritable = Flags(rawValue: 4)
-    /// Has an open datagram, and is in the list of those.
-    static let hasOpenDatagram = Flags(rawValue: 8)
+    /// Has something to send, and waits for its turn.
+    static let isReady = Flags(rawValue: 8)
     /// Our id stands in the index of sessions by the id that we send with.
     static let isIndexed = Flags(rawValue: 16)
     /// A client that has heard something besides accept: its confirmation arrived.
@@ -55,6 +57,10 @@ package struct ConnectionRecord: Vacant, Linked {
     static let limitsMessages = Flags(rawValue: 64)
     /// Opened by the datagram at hand: a heartbeat answers it, unless something else does.
     static let owesBeat = Flags(rawValue: 128)
+    /// Was refused for the sake of the box, and is in the list of those.
+    static let awaitsBox = Flags(rawValue: 256)
+    /// Silent when idle; silence is judged only while something waits for an answer.
+    static let onDemand = Flags(rawValue: 512)
   }
 
   package static let noSocket = SocketID(rawValue: .max)
@@ -82,6 +88,8 @@ package struct ConnectionRecord: Vacant, Linked {
   var lastSent = Instant(nanoseconds: 0)
   /// The largest message that the peer accepts.
   var peerLargest = UInt32.max
+  /// The round trip over UDP before there is `traffic`, in microseconds; 0 is unknown.
+  private var roundTripMicroseconds: UInt32 = 0
   var userWords = UserWords()
   var traffic: Traffic?
   var clientState: ClientState?
@@ -93,49 +101,22 @@ package struct ConnectionRecord: Vacant, Linked {
   /// socket knows its own.
   var sendLocal: Address { role == .server ? local : .unspecified }
 
+  /// The round trip over UDP as it was known before there was `traffic`; nil is unknown.
+  var roundTrip: Interval? {
+    get {
+      roundTripMicroseconds == 0
+        ? nil : Interval(nanoseconds: UInt64(roundTripMicroseconds) * 1000)
+    }
+    set {
+      guard let newValue else { return }
+      roundTripMicroseconds = UInt32(clamping: max(newValue.nanoseconds / 1000, 1))
+    }
+  }
+
+  /// Whether there is a session: packets are taken, and silence is judged.
+  var hasSession: Bool { phase == .open || phase == .closing }
+
   var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
-}
-
-/// What a connection needs once messages flow: queues, waiting gets, open requests, counters.
-final class Traffic {
-  /// The datagram that small packets are packed into.
-  var builder: DatagramBuilder?
-  /// Messages and bytes in `builder`.
-  var builderMessages = 0
-  var builderBytes = 0
-  /// Accepted from the program and not yet given to the system.
-  var queuedMessages = 0
-  var queuedBytes = 0
-  /// Messages that wait for the accept.
-  var early = FIFO<EarlyMessage>()
-
-  var lastReplyID: UInt16 = 0
-  var nextMessageID: UInt32 = 0
-  /// Waiting gets by reply id, and in the order of asking.
-  var getsByReplyID: [UInt16: UInt32] = [:]
-  var waitingGets = SlotList()
-  /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.
-  var quarantine = FIFO<QuarantinedID>()
-  var quarantined: Set<UInt16> = []
-
-  /// Requests of the peer in the order of their coming.
-  var openRequests = SlotList()
-
-  var messagesReceived: UInt64 = 0
-  var messagesSent: UInt64 = 0
-  var bytesReceived: UInt64 = 0
-  var bytesSent: UInt64 = 0
-}
-
-/// A message that was accepted before there is somebody to send it to.
-struct EarlyMessage {
-  var head: MessageHead
-  var bytes: [UInt8]
-}
-
-struct QuarantinedID {
-  var replyID: UInt16
-  var since: Instant
 }
 
 /// What only an outgoing connection has.
@@ -151,9 +132,12 @@ final class ClientState {
   /// When the next hello, or the next confirmation, is due.
   var nextHello = Instant(nanoseconds: 0)
   var helloGap = Interval.milliseconds(500)
+  /// When the first hello to the candidate at hand was sent; nil if it was sent again.
+  var helloSentAt: Instant?
   /// Confirmations that are still to be repeated: 0.5, 1, 2, 4 s.
   var confirmationsLeft = 0
   var confirmationGap = Interval.milliseconds(500)
+  var untaken = Untaken()
   /// Why the last candidate failed: the reason when all have.
   var failure = Status.timedOut
   var failureError: Int32 = 0
@@ -174,6 +158,7 @@ final class ListenerState {
   var awaitingStreams = SlotList()
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
+  var untaken = Untaken()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
 

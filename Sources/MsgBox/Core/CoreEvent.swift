@@ -14,6 +14,8 @@ package enum EventKind: UInt8, CaseIterable, Sendable {
   case connectionLost = 12
   case writable = 13
   case error = 14
+  case delivered = 15
+  case undelivered = 16
 }
 
 /// Where the bytes of an event are.
@@ -24,6 +26,15 @@ package enum Payload: Equatable, Sendable {
   case input(offset: Int, count: Int)
   /// Bytes that came in more than one piece.
   case owned([UInt8])
+
+  /// How many bytes it has.
+  var count: Int {
+    switch self {
+    case .none: 0
+    case .input(_, let count): count
+    case .owned(let bytes): bytes.count
+    }
+  }
 }
 
 /// One event, with everything that belongs to it; nothing is looked up again at delivery.
@@ -40,7 +51,10 @@ package struct CoreEvent: Sendable {
   package var request: Handle = .none
   /// The two words that the user of the core attached to the connection.
   package var userWords: UserWords = UserWords()
+  /// Of a get, or of a send that wants to hear of its outcome.
   package var getContext: UInt = 0
+  /// Of an end: messages that were accepted and not delivered.
+  package var undelivered = 0
   package var payload: Payload = .none
 }
 

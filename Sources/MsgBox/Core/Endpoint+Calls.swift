@@ -45,39 +45,24 @@ extension Endpoint {
   }
 
   /// Queues a one-way message.
-  package mutating func send(_ message: Span<UInt8>, to handle: Handle, at now: Instant) -> Status {
+  package mutating func send(
+    _ message: Span<UInt8>, to handle: Handle, options: SendOptions = SendOptions(),
+    at now: Instant
+  ) -> Status {
     switch connectionSlot(handle) {
     case .failure(let status): status
-    case .success(let slot): queue(MessageHead(kind: .oneWay), message, slot, at: now)
+    case .success(let slot): send(message, slot, options, shared: nil, at: now)
     }
   }
 
-  /// Queues a request; `timeout` nil is the connection's.
+  /// Queues a request; `timeout` nil is the connection's. Returns what cancels it.
   package mutating func get(
     _ message: Span<UInt8>, from handle: Handle, context: UInt, timeout: Interval?, at now: Instant
-  ) -> Status {
-    let slot: Int
+  ) -> Result<Handle, Status> {
     switch connectionSlot(handle) {
-    case .failure(let status): return status
-    case .success(let found): slot = found
+    case .failure(let status): .failure(status)
+    case .success(let slot): get(message, slot, context: context, timeout: timeout, at: now)
     }
-    let traffic = traffic(slot)
-    let isImplicit = connections[slot].flags.contains(.implicit)
-    guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .busy }
-    let messageID = isImplicit ? nil : traffic.nextMessageID
-    let head = MessageHead(kind: .request, replyID: replyID, messageID: messageID)
-    let status = queue(head, message, slot, at: now)
-    guard status == .ok else { return status }
-    traffic.lastReplyID = replyID
-    if !isImplicit { traffic.nextMessageID &+= 1 }
-    let get = WaitingGet(
-      connection: UInt32(slot), replyID: replyID, messageID: messageID, context: context)
-    guard let index = gets.insert(get) else { return .busy }
-    traffic.getsByReplyID[replyID] = UInt32(index)
-    gets.append(index, to: &traffic.waitingGets)
-    let deadline = now + (timeout ?? options(slot).getTimeout)
-    gets[index].timer = timers.schedule(.get, index, at: deadline)
-    return .ok
   }
 
   /// Queues the reply to a request.
@@ -89,9 +74,14 @@ extension Endpoint {
     else { return .badHandle }
     let open = requests[request.slot]
     let head = MessageHead(kind: .reply, replyID: open.replyID, messageID: open.messageID)
-    let status = queue(head, message, Int(open.connection), at: now)
-    if status == .ok { removeRequest(request.slot) }
-    return status
+    let slot = Int(open.connection)
+    var options = SendOptions()
+    options.isReliable = open.isTracked
+    let status = queue(head, message, slot, options, at: now)
+    guard status == .ok else { return status }
+    removeRequest(request.slot)
+    if !open.isTracked { cacheReply(head, message, slot, at: now) }
+    return .ok
   }
 
   package mutating func disconnect(_ handle: Handle, at now: Instant) -> Status {
@@ -100,7 +90,7 @@ extension Endpoint {
       return status
     case .success(let slot):
       if connections[slot].phase == .open {
-        close(slot, .normal, .connectionClosed, .endLocal, at: now)
+        close(slot, .normal, .endLocal, at: now)
       } else {
         end(slot, .connectionSetupError, .cancelled, at: now)
       }
@@ -128,21 +118,22 @@ extension Endpoint {
   /// Queues a close to every connection and forgets everything but what is still to be transmitted;
   /// no events follow.
   package mutating func shutDown(at now: Instant) {
+    // There is no other turn.
+    limits.turnDatagrams = .max
     for slot in connections.slots where connections.isLive(slot) {
       if let state = connections[slot].listenerState { refusePendingHellos(state) }
-      guard connections[slot].role != .listener, connections[slot].phase == .open else { continue }
-      if connections[slot].transport == .udp {
-        queueClose(slot, .normal)
-      } else {
-        appendToStream(connections[slot].socket, .close(.normal), session: nil)
+      guard connections[slot].role != .listener, connections[slot].hasSession else { continue }
+      switch connections[slot].transport {
+      case .udp: sendLast(slot, at: now)
+      case .tcp: writeLast(slot)
       }
     }
-    sealOpenDatagrams()
     for slot in connections.slots { connections.remove(slot) }
     for index in sockets.indices {
       sockets[index].owner = ConnectionRecord.noSlot
-      // The timers go with all others.
+      // The timers go with all others, and so do the sums.
       sockets[index].stream?.timer = .none
+      sockets[index].stream?.heldBytes = 0
     }
     forgetAll()
   }
@@ -157,8 +148,18 @@ extension Endpoint {
     implicitPeers = ImplicitPeers()
     bySendSession = [:]
     for slot in gets.slots { gets.remove(slot) }
+    getBytes = []
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
+    outboxPool = OutboxPool()
+    ready = FIFO()
+    nextRound = FIFO()
+    fullReceivers = 0
+    polledReceiver = nil
+    awaitingBox = FIFO()
+    queuedMessages = 0
+    queuedBytes = 0
+    heldBytes = 0
     listenerCount = 0
     deliveredEnd = nil
     events = FIFO()
@@ -204,29 +205,13 @@ extension Endpoint {
     return connections[Int(connection.listener)].local.port
   }
 
-  package func counters(of handle: Handle, at now: Instant) -> ConnectionCounters? {
-    guard let slot = slot(handle) else { return nil }
-    var result = ConnectionCounters()
-    let connection = connections[slot]
-    if connection.role != .listener, connection.lastHeard.nanoseconds != 0 {
-      result.silence = now.since(connection.lastHeard)
-    }
-    guard let traffic = connection.traffic else { return result }
-    result.messagesReceived = traffic.messagesReceived
-    result.messagesSent = traffic.messagesSent
-    result.bytesReceived = traffic.bytesReceived
-    result.bytesSent = traffic.bytesSent
-    result.queuedMessages = traffic.queuedMessages
-    result.queuedBytes = traffic.queuedBytes
-    result.getsWaiting = traffic.getsByReplyID.count
-    return result
-  }
-
   /// The slot of a connection that is not ended, or why not.
   private func connectionSlot(_ handle: Handle) -> Result<Int, Status> {
     guard let slot = slot(handle) else { return .failure(.badHandle) }
     guard connections[slot].role != .listener else { return .failure(.invalidArgument) }
-    guard connections[slot].phase != .ended else { return .failure(.ended) }
+    guard connections[slot].phase != .ended, connections[slot].phase != .closing else {
+      return .failure(.ended)
+    }
     return .success(slot)
   }
 }

@@ -97,6 +97,7 @@ extension Endpoint {
     connections[slot].session = newSession()
     connections[slot].phase = .helloing
     state.helloGap = .milliseconds(500)
+    state.helloSentAt = now
     sendHello(slot, at: now)
     return true
   }
@@ -178,7 +179,9 @@ extension Endpoint {
 
   /// What we tell the peer about ourselves.
   func introduction(_ slot: Int) -> Introduction {
-    let lost = options(slot).lost.millisecondsRoundedUp
+    // Zero asks for no heartbeats.
+    let isOnDemand = options(slot).liveness == .onDemand
+    let lost = isOnDemand ? 0 : options(slot).lost.millisecondsRoundedUp
     return Introduction(
       session: connections[slot].session, lostAfter: UInt32(clamping: lost),
       largest: UInt32(clamping: ownLargest(slot)))
@@ -187,17 +190,21 @@ extension Endpoint {
   /// The largest message that we accept.
   func ownLargest(_ slot: Int) -> Int {
     let configured = Int(options(slot).maxMessageBytes)
-    let most: Int
+    guard configured == 0 else { return configured }
     switch connections[slot].transport {
-    case .tcp: most = WireFormat.maxStreamMessage
-    case .udp: most = WireFormat.maxLonePayload
+    case .tcp: return WireFormat.defaultStreamLargest
+    case .udp: return WireFormat.defaultDatagramLargest
     }
-    return configured == 0 ? most : min(configured, most)
   }
 
   /// The peer is there and has told its id: the client's outcome.
   mutating func accepted(_ slot: Int, by peer: Introduction, at now: Instant) {
     timers.cancel(&connections[slot].timer)
+    if connections[slot].transport == .udp,
+      let sentAt = connections[slot].clientState?.helloSentAt
+    {
+      connections[slot].roundTrip = now.since(sentAt)
+    }
     open(slot, peer: peer, at: now)
     emit(.connectionSetup, slot)
     flushEarly(slot, at: now)
@@ -206,7 +213,7 @@ extension Endpoint {
     }
     // What was queued early says as well as a heartbeat that the accept has come; but it may be
     // lost, so it repeats.
-    if !connections[slot].flags.contains(.hasOpenDatagram) { beat(slot, at: now) }
+    beat(slot, at: now)
     state.confirmationsLeft = 4
     state.confirmationGap = .milliseconds(500)
     state.nextHello = now + state.confirmationGap
@@ -244,6 +251,7 @@ extension Endpoint {
     } else if connections[slot].phase == .helloing, connections[slot].transport == .udp,
       now >= state.nextHello
     {
+      state.helloSentAt = nil
       sendHello(slot, at: now)
     } else {
       armConnecting(slot, at: now)

@@ -39,7 +39,8 @@ extension Endpoint {
     }
     guard let slot else { return }
     receiveRest(&parser, datagram, slot, at: now)
-    if connections[slot].phase == .open, connections[slot].flags.contains(.owesBeat) {
+    finishTracked(slot, at: now)
+    if connections[slot].hasSession, connections[slot].flags.contains(.owesBeat) {
       connections[slot].flags.remove(.owesBeat)
       beat(slot, at: now)
     }
@@ -48,10 +49,11 @@ extension Endpoint {
   private mutating func receiveRest(
     _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
   ) {
-    while connections[slot].phase == .open {
+    while connections[slot].hasSession {
       switch parser.next(datagram) {
       case .packet(let packet): dispatch(packet, datagram, slot, at: now)
-      case .skip(let reason, _), .drop(let reason): counters.drop(reason)
+      case .skip(let reason, _): drop(reason, slot)
+      case .drop(let reason): refuse(reason, slot)
       case .end: return
       }
     }
@@ -85,6 +87,9 @@ extension Endpoint {
     }
     guard let slot = route(session, source, at: now) else { return nil }
     heard(slot, at: now)
+    guard packet.kind != .datagramNumber else {
+      return beginTracked(packet, datagram, slot) ? slot : nil
+    }
     dispatch(packet, datagram, slot, at: now)
     return slot
   }
@@ -131,17 +136,8 @@ extension Endpoint {
     _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
   ) {
     switch packet.kind {
-    case .oneWay, .request, .reply:
-      let count = packet.payload.count
-      guard !connections[slot].flags.contains(.limitsMessages) || count <= ownLargest(slot) else {
-        counters.drop(.tooBig)
-        return
-      }
-      let payload: Payload =
-        count == 0 ? .none : .input(offset: packet.payload.lowerBound, count: count)
-      receiveMessage(
-        packet.kind, packet.header, messageID: packet.messageID, payload: payload, count: count,
-        slot)
+    case .oneWay, .request, .reply, .reliable:
+      receiveMessagePacket(packet, datagram, slot, at: now)
     case .heartbeat:
       counters.heartbeatsReceived &+= 1
     case .close:
@@ -155,10 +151,37 @@ extension Endpoint {
       sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
-      if token != challengeToken(slot) { counters.drop(.staleResponse) }
+      receivePathResponse(token, slot, at: now)
     case .hello, .accept:
       // Solitary, so the first of their datagrams, and handled there.
       counters.drop(.malformed)
+    case .ack:
+      receiveAck(packet, datagram, slot, at: now)
+    case .datagramNumber:
+      // Only the first of a datagram.
+      refuse(.malformed, slot)
+    }
+  }
+
+  /// A packet that carries a message or a part of one.
+  private mutating func receiveMessagePacket(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    let count = packet.payload.count
+    guard connections[slot].phase == .open else { return refuse(.ended, slot) }
+    guard !connections[slot].flags.contains(.limitsMessages) || count <= ownLargest(slot) else {
+      return drop(.tooBig, slot)
+    }
+    if packet.kind == .reliable {
+      receiveReliable(packet, datagram, slot, at: now)
+    } else if packet.header.numPackets > 1 {
+      receiveFragment(packet, datagram, slot, at: now)
+    } else {
+      guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
+      receiveMessage(
+        packet.kind, packet.header, messageID: packet.messageID,
+        payload: count == 0 ? .none : .input(offset: packet.payload.lowerBound, count: count),
+        count: count, slot, isTracked: arriving != nil, at: now)
     }
   }
 
@@ -211,7 +234,7 @@ extension Endpoint {
   ) {
     let candidate = owner(source.socket).flatMap { connections[$0].role == .client ? $0 : nil }
     let slot = candidate ?? bySendSession[session].map(Int.init)
-    guard let slot, connections[slot].phase == .open, connections[slot].peerSession == session,
+    guard let slot, connections[slot].hasSession, connections[slot].peerSession == session,
       isOn(slot, source)
     else {
       counters.drop(.staleClose)

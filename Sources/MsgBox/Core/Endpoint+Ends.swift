@@ -15,23 +15,32 @@ extension Endpoint {
       bySendSession[peer.session] = UInt32(slot)
       connections[slot].flags.insert(.isIndexed)
     }
-    let rotation = rotationIndex(
-      own: options(slot).heartbeat, peerLostAfter: peer.lostAfter, at: now)
-    connections[slot].beats = UInt16(rotation)
-    rotations[rotation].add(session, at: now)
+    if options(slot).liveness == .onDemand { connections[slot].flags.insert(.onDemand) }
+    joinRotation(slot, peerLostAfter: peer.lostAfter, at: now)
   }
 
-  /// Decides the end of a connection: missing replies first, then the event of the end; nothing
-  /// after it.
+  /// Decides the end of a connection: missing replies and undelivered messages first, then the
+  /// event of the end; nothing after it.
   mutating func end(
     _ slot: Int, _ kind: EventKind, _ status: Status, systemError: Int32 = 0, at now: Instant
   ) {
     guard connections[slot].phase != .ended else { return }
+    let isClosing = connections[slot].phase == .closing
     forget(slot, at: now)
     failAllGets(slot, .connectionEnded)
+    let undelivered = dropQueue(slot)
     var next = Handle.none
-    if kind != .connectionClosed { next = insertSuccessor(slot, status, at: now) }
-    emit(kind, slot, status, systemError: systemError, next: next)
+    if kind != .connectionClosed, !isClosing { next = insertSuccessor(slot, status, at: now) }
+    emit(
+      isClosing ? .connectionClosed : kind,
+      slot, isClosing ? closeStatus(slot) : status, systemError: isClosing ? 0 : systemError,
+      next: next, undelivered: undelivered)
+    listenerLost(slot)
+  }
+
+  /// What the program is told of a connection that it has ended itself, however that went.
+  private func closeStatus(_ slot: Int) -> Status {
+    connections[slot].traffic?.closeStatus ?? .endLocal
   }
 
   /// Ends a connection of which no event has told: a stream whose hello never came.
@@ -46,10 +55,11 @@ extension Endpoint {
     timers.cancel(&connections[slot].timer)
     if connection.phase == .resolving { actions.append(.forgetName(handle(slot))) }
     if connection.phase == .awaitingHello { stopAwaiting(slot) }
-    if connection.phase == .open {
+    if connection.hasSession {
       unlink(slot)
       connStatus.remove(connection.session)
       pendingCloses.add(connection.session)
+      sweepRotation(Int(connection.beats))
       if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
       if connection.flags.contains(.implicit) {
         let key = ImplicitPeers.Key(socket: connection.socket, remote: connection.remote)
@@ -59,7 +69,15 @@ extension Endpoint {
     abandonSocket(slot)
     connections[slot].phase = .ended
     removeAllRequests(slot)
-    dropQueue(slot)
+    if let traffic = connection.traffic {
+      timers.cancel(&traffic.recoveryTimer)
+      timers.cancel(&traffic.reassemblyTimer)
+      timers.cancel(&traffic.expiryTimer)
+      traffic.reassembly = nil
+      traffic.inbox = nil
+      timers.cancel(&traffic.expiryTimer)
+      hold(traffic, 0)
+    }
   }
 
   /// The socket of a connection that ends before it was open, or whose stream is gone.
@@ -72,33 +90,91 @@ extension Endpoint {
     }
   }
 
-  /// What was accepted from the program and cannot be sent any more is counted.
-  private mutating func dropQueue(_ slot: Int) {
-    guard let traffic = connections[slot].traffic else { return }
-    var dropped = traffic.builderMessages
-    while traffic.early.popFirst() != nil { dropped += 1 }
-    counters.drop(.ended, count: UInt64(dropped))
+  /// What was accepted from the program and cannot be sent any more is told to those sends that
+  /// asked, and counted. Returns how many messages that are.
+  private mutating func dropQueue(_ slot: Int) -> Int {
+    guard let traffic = connections[slot].traffic else { return 0 }
+    while let message = traffic.early.popFirst() {
+      tellOutcome(message.options, .connectionEnded, slot)
+    }
+    while let message = traffic.waiting.removeFirst() {
+      tellOutcome(message.options, .connectionEnded, slot)
+    }
+    while let message = traffic.streamOutbox.popFirst() {
+      tellOutcome(message.options, .connectionEnded, slot)
+    }
+    if let outbox = traffic.outbox {
+      outbox.abandon()
+      takeOutcomes(slot, traffic, outbox)
+    }
+    let undelivered = traffic.queuedMessages
+    drop(.ended, slot, count: UInt64(undelivered))
+    release(traffic, messages: undelivered, bytes: traffic.queuedBytes)
     traffic.builder = nil
     traffic.builderMessages = 0
     traffic.builderBytes = 0
+    traffic.sealed = FIFO()
+    return undelivered
   }
 
   // MARK: Ends of open connections
 
-  /// Ends an open connection from our side: what is queued is sent, then a close.
+  /// Ends an open connection from our side: what is queued is delivered, then a close is sent.
   mutating func close(
-    _ slot: Int, _ reason: CloseReason, _ kind: EventKind, _ status: Status, at now: Instant
+    _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
   ) {
+    // One that never carried a message needs no memory for its end either.
+    guard let traffic = connections[slot].traffic else {
+      return sayClose(slot, reason, status, at: now)
+    }
+    traffic.closeReason = reason
+    traffic.closeStatus = status
+    connections[slot].phase = .closing
+    failAllGets(slot, .connectionEnded)
+    removeAllRequests(slot)
+    resumeStream(connections[slot].socket)
+    guard !isFlushed(slot, traffic) else { return finishClosing(slot, at: now) }
+    timers.cancel(&connections[slot].timer)
+    connections[slot].timer = timers.schedule(
+      .connection, slot, at: now + options(slot).closeTimeout)
+    if connections[slot].transport == .udp { makeReady(slot) }
+  }
+
+  private func isFlushed(_ slot: Int, _ traffic: Traffic) -> Bool {
+    connections[slot].transport == .udp ? traffic.isFlushed : traffic.queuedMessages == 0
+  }
+
+  /// Everything that was accepted is delivered, or what is left is given up: the close is sent, and
+  /// the connection has ended.
+  mutating func finishClosing(_ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic else { return }
+    sayClose(slot, traffic.closeReason, traffic.closeStatus, at: now)
+  }
+
+  /// Ends an open connection from our side at once: what is queued is given up.
+  mutating func cutOff(
+    _ slot: Int, _ reason: CloseReason = .normal, _ status: Status = .endLocal, at now: Instant
+  ) {
+    failAllGets(slot, .connectionEnded)
+    sayClose(slot, reason, status, at: now)
+  }
+
+  private mutating func sayClose(
+    _ slot: Int, _ reason: CloseReason, _ status: Status, at now: Instant
+  ) {
+    let traffic = connections[slot].traffic
     switch connections[slot].transport {
     case .udp:
-      queueClose(slot, reason)
+      if traffic?.closeIsPacked != true { sendClose(slot, reason, at: now) }
       bury(slot, reason, repeats: Tombstones.repeats, at: now)
     case .tcp:
       let socket = connections[slot].socket
+      stream(socket)?.dropUnbegun()
+      if let traffic { writeOwedAck(socket, traffic) }
       appendToStream(socket, .close(reason), session: nil)
       beginClosing(socket, at: now)
     }
-    end(slot, kind, status, at: now)
+    end(slot, .connectionClosed, status, at: now)
   }
 
   /// The peer said close: it is answered once, and the local event follows.
@@ -135,16 +211,6 @@ extension Endpoint {
     case .protocolError: .protocolError
     case .replaced: .replaced
     }
-  }
-
-  /// Puts a close behind what a UDP connection has queued.
-  mutating func queueClose(_ slot: Int, _ reason: CloseReason) {
-    if let traffic = connections[slot].traffic, traffic.builder != nil {
-      let fits = traffic.builder?.appendControl(.close(reason)) ?? false
-      seal(slot)
-      if fits { return }
-    }
-    sendControl(.close(reason), session: connections[slot].sendSession, slot)
   }
 
   // MARK: Tombstones

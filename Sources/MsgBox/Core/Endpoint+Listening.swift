@@ -110,6 +110,7 @@ extension Endpoint {
     let known = pendingHellos.slot(
       socket: source.socket, source: source.remote, clientSession: hello.session)
     if let known {
+      pendingHellos[known].acceptedAt = nil
       sendAccept(known)
       return
     }
@@ -137,7 +138,7 @@ extension Endpoint {
   ) {
     let pending = PendingHello(
       session: newSession(), peer: hello, listener: UInt32(listener), socket: source.socket,
-      remote: source.remote, local: source.local)
+      remote: source.remote, local: source.local, acceptedAt: now)
     guard let slot = pendingHellos.insert(pending, to: &state.pendingHellos) else {
       counters.drop(.pendingFull)
       return
@@ -168,6 +169,10 @@ extension Endpoint {
     var record = serverRecord(listener, .udp, remote: hello.remote, local: hello.local)
     record.socket = hello.socket
     record.session = hello.session
+    // Later it may be a repeat of a confirmation that was lost.
+    if let time = hello.acceptedAt.map({ now.since($0) }), time < .milliseconds(500) {
+      record.roundTrip = time
+    }
     guard let slot = connections.insert(record) else {
       counters.drop(.connectionsFull)
       return nil
@@ -203,22 +208,37 @@ extension Endpoint {
 
   // MARK: End
 
-  /// Ends every connection of a listener, then the listener, as soon as their closes are sent.
+  /// Ends every connection of a listener, then the listener, as soon as they are closed.
   mutating func retireListener(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].listenerState else { return }
     connections[slot].phase = .retiring
     while let stream = state.awaitingStreams.first { discard(stream) }
-    while let connection = state.connections.first {
-      close(connection, .normal, .connectionClosed, .endUnlistened, at: now)
-    }
     refusePendingHellos(state)
-    let socket = connections[slot].socket
-    if connections[slot].transport == .tcp {
-      closeNow(socket)
-      endListener(slot)
-    } else {
-      sealOpenDatagrams()
-      finish(socket)
+    if connections[slot].transport == .tcp { closeNow(connections[slot].socket) }
+    for connection in connections.members(of: state.connections)
+    where connections[connection].phase == .open {
+      close(connection, .normal, .endUnlistened, at: now)
+    }
+    endIfRetired(slot, state)
+  }
+
+  /// A connection of a listener has ended.
+  mutating func listenerLost(_ slot: Int) {
+    guard connections[slot].listener != ConnectionRecord.noSlot else { return }
+    let listener = Int(connections[slot].listener)
+    guard connections[listener].phase == .retiring,
+      let state = connections[listener].listenerState
+    else { return }
+    endIfRetired(listener, state)
+  }
+
+  /// A listener that has ended and has no connection any more: over UDP its socket closes as soon
+  /// as it has sent their closes.
+  private mutating func endIfRetired(_ slot: Int, _ state: ListenerState) {
+    guard state.connections.first == nil, connections[slot].phase == .retiring else { return }
+    switch connections[slot].transport {
+    case .tcp: endListener(slot)
+    case .udp: finish(connections[slot].socket)
     }
   }
 

@@ -2,14 +2,44 @@
 extension Endpoint {
   // MARK: The rotation
 
-  /// The rotation for a connection's pace: it beats at min(own interval, peer's lost_after / 3).
-  /// Paces that peers ask for are rounded down to powers of two, so that no peer can make rotations
-  /// without end.
-  mutating func rotationIndex(own: Interval, peerLostAfter: UInt32, at now: Instant) -> Int {
-    let asked = UInt64(max(peerLostAfter, WireFormat.leastLostAfter)) * 1_000_000 / 3
-    var interval = own.nanoseconds
-    if asked < interval { interval = 1 << UInt64(UInt64.bitWidth - 1 - asked.leadingZeroBitCount) }
-    let half = Interval(nanoseconds: interval / 2)
+  /// Puts a connection into the rotation of its pace.
+  mutating func joinRotation(_ slot: Int, peerLostAfter: UInt32, at now: Instant) {
+    let index = rotationIndex(half: halfPace(options(slot), peerLostAfter), at: now)
+    connections[slot].beats = UInt16(index)
+    rotations[index].add(connections[slot].session, at: now)
+    sweepRotation(index)
+  }
+
+  /// Nobody is visited in the rotation of those who owe the peer no heartbeats, so whoever joins or
+  /// leaves it clears away those that have ended, up to the second one that has not. Then at most
+  /// about as many ghosts are left as there are live ones, and none behind the last.
+  mutating func sweepRotation(_ index: Int) {
+    guard rotations[index].half == OutBeats.unvisited else { return }
+    var live = 0
+    while live < 2, let oldest = rotations[index].next() {
+      guard !pendingCloses.remove(oldest) else { continue }
+      rotations[index].keep(oldest)
+      live += 1
+    }
+  }
+
+  /// Half of the longest time between two packets of ours: by the own options, and a third of what
+  /// the peer allows. Paces that peers ask for are rounded down to powers of two, so that no peer
+  /// can make rotations without end.
+  private func halfPace(_ options: ConnectionOptions, _ peerLostAfter: UInt32) -> Interval {
+    var pace = options.liveness == .beat ? options.heartbeat : OutBeats.unvisited
+    if options.keepalive.nanoseconds > 0 { pace = min(pace, options.keepalive) }
+    if peerLostAfter != 0 {
+      let asked = UInt64(max(peerLostAfter, WireFormat.leastLostAfter)) * 1_000_000 / 3
+      if asked < pace.nanoseconds {
+        pace = Interval(
+          nanoseconds: 1 << UInt64(UInt64.bitWidth - 1 - asked.leadingZeroBitCount))
+      }
+    }
+    return pace == OutBeats.unvisited ? pace : pace / 2
+  }
+
+  private mutating func rotationIndex(half: Interval, at now: Instant) -> Int {
     if let index = rotations.firstIndex(where: { $0.half == half }) { return index }
     guard rotations.count < Int(UInt16.max) else { return rotations.count - 1 }
     rotations.append(OutBeats(half: half, now: now))
@@ -32,14 +62,46 @@ extension Endpoint {
   /// The visit that each live connection gets once per half heartbeat interval.
   private mutating func visit(_ slot: Int, at now: Instant, drainedAt: Instant) {
     let options = options(slot)
-    let silence = drainedAt.since(connections[slot].lastHeard)
-    guard silence < options.lost else {
-      lose(slot, .timedOut, at: now)
-      return
+    // Nobody is silent whose bytes wait because the program takes none.
+    if stream(connections[slot].socket)?.isPaused == true { connections[slot].lastHeard = now }
+    if options.liveness == .beat {
+      let silence = drainedAt.since(connections[slot].lastHeard)
+      guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
+      // The timer of one that is being closed is for the end of that.
+      if silence >= options.suspect, connections[slot].phase == .open { probe(slot, at: now) }
     }
-    if silence >= options.suspect { probe(slot, at: now) }
+    if let traffic = connections[slot].traffic, !tidy(slot, traffic, options, at: now) { return }
     let half = rotations[Int(connections[slot].beats)].half
-    if now.since(connections[slot].lastSent) >= half { beat(slot, at: now) }
+    guard now.since(connections[slot].lastSent) >= half else { return }
+    if options.idleKeepalives > 0, connections[slot].phase == .open {
+      let traffic = traffic(slot)
+      guard traffic.idleBeats < options.idleKeepalives else {
+        return close(slot, .idle, .idle, at: now)
+      }
+      traffic.idleBeats += 1
+    }
+    beat(slot, at: now)
+  }
+
+  /// How long a part of a reliable message may wait for the next one.
+  static func patience(_ options: ConnectionOptions) -> Interval {
+    max(options.lost, Reassembly.lifetime)
+  }
+
+  /// Gives back what a connection needs no more, and ends one that holds a part of a reliable
+  /// message of which nothing has come for as long as silence may last, and 10 s at least: its
+  /// sender sends it again much more often than that. False if it has ended.
+  mutating func tidy(
+    _ slot: Int, _ traffic: Traffic, _ options: ConnectionOptions, at now: Instant
+  ) -> Bool {
+    if traffic.replyCache?.isStale(at: now) == true { traffic.replyCache = nil }
+    guard let progress = traffic.reassembly?.oldestReliableProgress else { return true }
+    // What was refused because the program is slow is no fault of the sender.
+    guard now.since(max(progress, traffic.refusedAt)) >= Endpoint.patience(options),
+      connections[slot].phase == .open
+    else { return true }
+    close(slot, .overload, .overload, at: now)
+    return false
   }
 
   /// Sends a heartbeat, unless what is already queued says as much.
@@ -47,7 +109,7 @@ extension Endpoint {
     connections[slot].lastSent = now
     switch connections[slot].transport {
     case .udp:
-      guard !connections[slot].flags.contains(.hasOpenDatagram) else { return }
+      guard !connections[slot].flags.contains(.isReady) else { return }
       counters.heartbeatsSent &+= 1
       sendControl(.heartbeat, session: connections[slot].sendSession, slot)
     case .tcp:
@@ -61,29 +123,55 @@ extension Endpoint {
 
   /// Asks a silent UDP peer for a sign, each second from here until it gives one.
   mutating func probe(_ slot: Int, at now: Instant) {
-    guard connections[slot].transport == .udp, !connections[slot].flags.contains(.implicit),
-      !connections[slot].flags.contains(.suspect)
-    else { return }
+    if suspect(slot, at: now) { armOpen(slot, at: now) }
+  }
+
+  @discardableResult
+  private mutating func suspect(_ slot: Int, at now: Instant) -> Bool {
+    guard mayChallenge(slot), !connections[slot].flags.contains(.suspect) else { return false }
     connections[slot].flags.insert(.suspect)
-    sendChallenge(slot)
-    armOpen(slot, at: now)
+    sendChallenge(slot, at: now)
+    return true
   }
 
-  private mutating func sendChallenge(_ slot: Int) {
+  private mutating func sendChallenge(_ slot: Int, at now: Instant) {
     sendControl(
-      .pathChallenge(challengeToken(slot)), session: connections[slot].sendSession, slot)
+      .pathChallenge(challengeToken(slot, at: now)), session: connections[slot].sendSession, slot)
   }
 
-  /// The token of a session's challenges: known to nobody who has not seen one, and kept nowhere.
-  func challengeToken(_ slot: Int) -> UInt64 {
+  /// The low bits of a token, which say when it was made.
+  private static let tokenTime: UInt64 = (1 << 26) - 1
+
+  /// The token of a challenge: known to nobody who has not seen it, and kept nowhere. It says in
+  /// microseconds, of which it wraps after a minute, when it was made.
+  private func challengeToken(_ slot: Int, at now: Instant) -> UInt64 {
+    challengeToken(slot, time: now.nanoseconds / 1000 & Self.tokenTime)
+  }
+
+  private func challengeToken(_ slot: Int, time: UInt64) -> UInt64 {
     var token = (connections[slot].session ^ challengeKey) &* 0xbf58_476d_1ce4_e5b9
-    token = (token ^ token >> 29) &* challengeKey
-    return token ^ token >> 32
+    token = (token ^ token >> 29 ^ time) &* challengeKey
+    token = (token ^ token >> 31) &* 0x94d0_49bb_1331_11eb
+    return (token ^ token >> 32) & ~Self.tokenTime | time
+  }
+
+  /// A path response: it tells the round trip, if it answers a challenge of ours.
+  mutating func receivePathResponse(_ token: UInt64?, _ slot: Int, at now: Instant) {
+    guard let token, token == challengeToken(slot, time: token & Self.tokenTime) else {
+      return drop(.staleResponse, slot)
+    }
+    let time = (now.nanoseconds / 1000 &- token) & Self.tokenTime
+    sampleRoundTrip(slot, Interval(nanoseconds: max(time, 1) * 1000))
   }
 
   mutating func heard(_ slot: Int, at now: Instant) {
     connections[slot].lastHeard = now
     connections[slot].flags.insert(.isConfirmed)
+  }
+
+  /// Whether the peer knows challenges.
+  func mayChallenge(_ slot: Int) -> Bool {
+    connections[slot].transport == .udp && !connections[slot].flags.contains(.implicit)
   }
 
   // MARK: The timer of an open connection
@@ -94,8 +182,15 @@ extension Endpoint {
     if let state = connections[slot].clientState, owesConfirmation(slot, state) {
       due = min(due ?? state.nextHello, state.nextHello)
     }
+    if connections[slot].flags.contains(.onDemand), let own = onDemandDue(slot) {
+      // What is due already waits for the sockets to be empty; it is looked at again soon.
+      let later = max(own, now + .milliseconds(10))
+      due = min(due ?? later, later)
+    }
     timers.cancel(&connections[slot].timer)
-    if let due { connections[slot].timer = timers.schedule(.connection, slot, at: due) }
+    guard let due else { return }
+    connections[slot].timer = timers.schedule(.connection, slot, at: max(due, now))
+    connections[slot].traffic?.timerDue = due
   }
 
   private func owesConfirmation(_ slot: Int, _ state: ClientState) -> Bool {
@@ -108,16 +203,18 @@ extension Endpoint {
     {
       repeatConfirmation(slot, state, at: now)
     }
-    if connections[slot].flags.contains(.suspect) {
-      let silence = drainedAt.since(connections[slot].lastHeard)
-      guard silence < options(slot).lost else {
-        lose(slot, .timedOut, at: now)
-        return
-      }
-      if silence >= options(slot).suspect {
-        sendChallenge(slot)
-      } else {
+    if connections[slot].flags.contains(.onDemand) { showSign(slot, at: now) }
+    let isSuspect = connections[slot].flags.contains(.suspect)
+    if isSuspect || connections[slot].flags.contains(.onDemand) {
+      let silence = silence(slot, drainedAt)
+      let options = options(slot)
+      guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
+      if silence < options.suspect {
         connections[slot].flags.remove(.suspect)
+      } else if isSuspect {
+        sendChallenge(slot, at: now)
+      } else {
+        suspect(slot, at: now)
       }
     }
     armOpen(slot, at: now)
@@ -140,7 +237,10 @@ extension Endpoint {
     while let due = timers.popDue(at: now) {
       switch due.kind {
       case .connection: connectionTimer(due.index, at: now, drainedAt: drainedAt)
-      case .get: getTimedOut(due.index, at: now)
+      case .get: getTimer(due.index, at: now)
+      case .recovery: recoveryTimer(due.index, at: now)
+      case .reassembly: reassemblyTimer(due.index, at: now)
+      case .expiry: expiryTimer(due.index, at: now)
       case .pendingHello:
         pendingHellos[due.index].timer = .none
         removePendingHello(due.index)
@@ -157,6 +257,8 @@ extension Endpoint {
     switch connections[slot].phase {
     case .open:
       openTimer(slot, at: now, drainedAt: drainedAt)
+    case .closing:
+      finishClosing(slot, at: now)
     case .awaitingHello:
       counters.drop(.noSession)
       discard(slot)
@@ -168,8 +270,8 @@ extension Endpoint {
   /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a
   /// socket that is not blocked, or an event or action waits.
   package var nextDeadline: Instant? {
-    if !events.isEmpty || !actions.isEmpty || !openDatagrams.isEmpty || !readySockets.isEmpty
-      || !readyStreams.isEmpty
+    if !events.isEmpty || !actions.isEmpty || !ready.isEmpty || !nextRound.isEmpty
+      || !readySockets.isEmpty || !readyStreams.isEmpty
     {
       return Instant(nanoseconds: 0)
     }

@@ -1,157 +1,73 @@
-/// Messages, requests and replies: queueing them, matching them, and telling of them.
+/// Messages, requests and replies that came: matching them, and telling of them.
 extension Endpoint {
-  // MARK: Sending
-
-  /// Queues a message within the limits of its connection; it leaves with the turn, or after the
-  /// accept.
-  mutating func queue(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, at now: Instant
-  ) -> Status {
-    guard message.count <= largestPayload(slot, head) else { return .tooBig }
-    let traffic = traffic(slot)
-    let options = options(slot)
-    guard traffic.queuedMessages < Int(options.sendMarkMessages),
-      traffic.queuedBytes < Int(options.sendMarkBytes)
-    else {
-      connections[slot].flags.insert(.owesWritable)
-      return .wouldBlock
-    }
-    traffic.queuedMessages += 1
-    traffic.queuedBytes += message.count
-    if connections[slot].phase == .open {
-      write(head, message, slot)
-    } else {
-      var bytes: [UInt8] = []
-      bytes.append(bytes: message)
-      traffic.early.append(EarlyMessage(head: head, bytes: bytes))
-    }
-    return .ok
-  }
-
-  /// The largest payload that a packet can have on its way to the peer.
-  private func largestPayload(_ slot: Int, _ head: MessageHead) -> Int {
-    let connection = connections[slot]
-    let room: Int
-    switch connection.transport {
-    case .tcp:
-      room = WireFormat.maxStreamMessage
-    case .udp:
-      let session = connection.flags.contains(.implicit) ? 0 : WireFormat.sessionSize
-      room = WireFormat.maxDatagram - PacketHeader.size - session - head.blockSize
-    }
-    return min(room, Int(clamping: connection.peerLargest))
-  }
-
-  /// Hands a message that counts as queued to the datagram or stream that is being filled.
-  private mutating func write(_ head: MessageHead, _ message: Span<UInt8>, _ slot: Int) {
-    let traffic = traffic(slot)
-    traffic.messagesSent &+= 1
-    traffic.bytesSent &+= UInt64(message.count)
-    counters.messagesSent &+= 1
-    switch connections[slot].transport {
-    case .udp:
-      pack(head, message, slot, traffic)
-    case .tcp:
-      appendToStream(connections[slot].socket, head, message)
-    }
-  }
-
-  /// Sends what was queued before there was somebody to send it to.
-  mutating func flushEarly(_ slot: Int, at now: Instant) {
-    guard let traffic = connections[slot].traffic else { return }
-    while let message = traffic.early.popFirst() {
-      let isRequest = message.head.kind == .request
-      let get = isRequest ? traffic.getsByReplyID[message.head.replyID].map(Int.init) : nil
-      let isWaiting = get.map { gets[$0].messageID == message.head.messageID } ?? false
-      if isRequest, !isWaiting {
-        releaseQueued(traffic, messages: 1, bytes: message.bytes.count)
-      } else if message.bytes.count > largestPayload(slot, message.head) {
-        releaseQueued(traffic, messages: 1, bytes: message.bytes.count)
-        counters.drop(.tooBig)
-        if let get {
-          failGet(get, .tooBig)
-        } else {
-          emit(.error, slot, .tooBig)
-        }
-      } else {
-        write(message.head, message.bytes.span, slot)
-      }
-    }
-    tellWritable(slot)
-  }
-
-  func releaseQueued(_ traffic: Traffic, messages: Int, bytes: Int) {
-    traffic.queuedMessages -= messages
-    traffic.queuedBytes -= bytes
-  }
-
-  /// After something left the queue: tells the program if it was refused before and may go on.
-  mutating func tellWritable(_ slot: Int) {
-    guard connections[slot].flags.contains(.owesWritable), connections[slot].phase == .open,
-      let traffic = connections[slot].traffic
-    else { return }
-    let options = options(slot)
-    guard traffic.queuedMessages * 2 < Int(options.sendMarkMessages) || traffic.queuedMessages == 0,
-      traffic.queuedBytes * 2 < Int(options.sendMarkBytes) || traffic.queuedBytes == 0
-    else { return }
-    connections[slot].flags.remove(.owesWritable)
-    emit(.writable, slot)
-  }
-
-  // MARK: Receiving
-
-  /// One packet with a message, of a connection that is open.
+  /// A message that is complete, of a connection that is open. `isTracked` says that it came in
+  /// datagrams that are acknowledged, so that nothing of it is sent again for want of an answer.
   mutating func receiveMessage(
     _ kind: PacketKind, _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int,
-    _ slot: Int
+    _ slot: Int, isTracked: Bool, at now: Instant
   ) {
-    guard header.numPackets == 1 else {
-      counters.drop(.fragment)
-      return
-    }
     switch kind {
-    case .oneWay:
+    case .oneWay, .reliable:
       tell(.message, slot, payload, count)
     case .request:
-      receiveRequest(header, messageID: messageID, payload: payload, count: count, slot)
+      receiveRequest(
+        header, messageID: messageID, payload: payload, count: count, slot, isTracked: isTracked,
+        at: now)
     case .reply:
-      receiveReply(header, messageID: messageID, payload: payload, count: count, slot)
+      receiveReply(
+        header, messageID: messageID, payload: payload, count: count, slot, at: now)
     default:
-      counters.drop(.kind)
+      drop(.kind, slot)
     }
   }
 
-  private mutating func tell(
+  mutating func tell(
     _ kind: EventKind, _ slot: Int, _ payload: Payload, _ count: Int, getContext: UInt = 0,
     request: Handle = .none
   ) {
     let traffic = traffic(slot)
     traffic.messagesReceived &+= 1
     traffic.bytesReceived &+= UInt64(count)
+    traffic.idleBeats = 0
+    if connections[slot].flags.contains(.onDemand) {
+      messageMoved(slot, traffic, isOurs: false, at: connections[slot].lastHeard)
+    }
     counters.messagesReceived &+= 1
+    messageWaits(slot, bytes: count)
     emit(kind, slot, payload: payload, getContext: getContext, request: request)
   }
 
+  // MARK: Requests
+
   private mutating func receiveRequest(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
+    isTracked: Bool, at now: Instant
   ) {
     let isImplicit = connections[slot].flags.contains(.implicit)
     guard header.replyID != 0, isImplicit || messageID != nil else {
-      counters.drop(.malformed)
-      return
+      return drop(.malformed, slot)
     }
     let traffic = traffic(slot)
-    // The peer has at most 65535 ids in use, so the oldest of more than that is one it has given
-    // up.
-    if traffic.openRequests.count >= Int(UInt16.max), let oldest = traffic.openRequests.first {
-      removeRequest(oldest)
+    let isNumbered = connections[slot].transport == .udp && !isImplicit
+    // One of several packets was new when the first of them came.
+    if isNumbered, header.numPackets == 1, let messageID,
+      traffic.requestWindow?.contains(messageID) == true
+    {
+      return repeatReply(header.replyID, messageID, slot, traffic, at: now)
+    }
+    guard makeRoom(forRequestOf: slot, traffic, isTracked: isTracked) else {
+      return refuse(.requestsFull, slot)
     }
     let request = OpenRequest(
       connection: UInt32(slot), replyID: header.replyID,
-      messageID: isImplicit ? nil : messageID)
-    guard let index = requests.insert(request) else {
-      counters.drop(.requestsFull)
-      return
+      messageID: isImplicit ? nil : messageID,
+      isTracked: isTracked && !isImplicit)
+    guard let index = requests.insert(request) else { return refuse(.requestsFull, slot) }
+    if isNumbered, let messageID {
+      if traffic.requestWindow == nil {
+        traffic.requestWindow = RequestWindow(startingWith: messageID, at: now)
+      }
+      _ = traffic.requestWindow?.insert(messageID, at: now)
     }
     requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
@@ -159,88 +75,77 @@ extension Endpoint {
     tell(.request, slot, payload, count, request: handle)
   }
 
-  private mutating func receiveReply(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int
-  ) {
-    let traffic = traffic(slot)
-    guard let index = traffic.getsByReplyID[header.replyID].map(Int.init),
-      gets[index].messageID == nil || gets[index].messageID == messageID
-    else {
-      counters.drop(.staleReply)
-      return
-    }
-    let context = gets[index].context
-    removeGet(index)
-    tell(.reply, slot, payload, count, getContext: context)
-  }
-
-  // MARK: Waiting gets
-
-  /// The next reply id that is neither 0 nor in use.
-  func freeReplyID(_ traffic: Traffic, at now: Instant) -> UInt16? {
-    releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
-    if traffic.getsByReplyID.count + traffic.quarantined.count >= Int(UInt16.max) {
-      guard releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1) else {
-        return nil
-      }
-    }
-    var replyID = traffic.lastReplyID
-    for _ in 0..<Int(UInt16.max) {
-      replyID = replyID == .max ? 1 : replyID + 1
-      if traffic.getsByReplyID[replyID] == nil, !traffic.quarantined.contains(replyID) {
-        return replyID
-      }
-    }
-    return nil
-  }
-
-  /// Frees the ids whose late replies are no longer to be feared. Returns whether there was one.
-  @discardableResult
-  private func releaseQuarantine(
-    _ traffic: Traffic, olderThan age: Interval, at now: Instant, atMost limit: Int = .max
+  /// Makes room for one more open request of a connection.
+  ///
+  /// A peer has at most 65535 ids in use, so the oldest of more than that is one it has given up. If
+  /// the box is full, of a few connections drawn by what they hold, the one that holds most loses its
+  /// oldest: it is drawn almost surely, and what it holds is old, or it would not hold so much. A
+  /// request that comes in datagrams that are acknowledged cannot come again, so at worst it takes
+  /// the place of an older one of its own.
+  private mutating func makeRoom(
+    forRequestOf slot: Int, _ traffic: Traffic, isTracked: Bool
   ) -> Bool {
-    var released = 0
-    while released < limit, let oldest = traffic.quarantine.first, now.since(oldest.since) >= age {
-      _ = traffic.quarantine.popFirst()
-      traffic.quarantined.remove(oldest.replyID)
-      released += 1
+    let own = traffic.openRequests
+    if own.count >= Int(UInt16.max) { return giveUpOldest(slot, own) }
+    if requests.hasRoom { return true }
+    guard let holder = drawLargestHolder(), let held = connections[holder].traffic?.openRequests
+    else { return false }
+    if held.count > own.count + 1 { return giveUpOldest(holder, held) }
+    guard isTracked else { return false }
+    return own.count > 0 ? giveUpOldest(slot, own) : giveUpOldest(holder, held)
+  }
+
+  private mutating func giveUpOldest(_ slot: Int, _ list: SlotList) -> Bool {
+    guard let oldest = list.first else { return false }
+    drop(.requestsFull, slot)
+    removeRequest(oldest)
+    return true
+  }
+
+  /// Of the connections of eight open requests that are drawn, when all slots are taken, the one
+  /// that has most.
+  private mutating func drawLargestHolder() -> Int? {
+    let slots = UInt64(requests.slots.count)
+    guard slots > 0 else { return nil }
+    var largest: (slot: Int, count: Int)?
+    for _ in 0..<8 {
+      let drawn = Int(truncatingIfNeeded: random.below(slots))
+      guard requests.isLive(drawn) else { continue }
+      let slot = Int(requests[drawn].connection)
+      let count = connections[slot].traffic?.openRequests.count ?? 0
+      if count > largest?.count ?? 0 { largest = (slot, count) }
     }
-    return released > 0
+    return largest?.slot
   }
 
-  private mutating func removeGet(_ index: Int) {
-    timers.cancel(&gets[index].timer)
-    let get = gets[index]
-    if let traffic = connections[Int(get.connection)].traffic {
-      traffic.getsByReplyID[get.replyID] = nil
-      gets.unlink(index, from: &traffic.waitingGets)
-    }
-    gets.remove(index)
+  /// A request came again: its reply is sent again, if it is made and kept.
+  private mutating func repeatReply(
+    _ replyID: UInt16, _ messageID: UInt32, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) {
+    drop(.duplicate, slot)
+    // Behind a socket that takes nothing copies would only pile up: the peer asks again.
+    guard !sockets[Int(connections[slot].socket.rawValue)].isBlocked,
+      traffic.replyCache?.take(
+        messageID: messageID, replyID: replyID, at: now, into: &repeated) == .reply
+    else { return }
+    traffic.resent &+= 1
+    let head = MessageHead(kind: .reply, replyID: replyID, messageID: messageID)
+    let bytes = repeated
+    pack(head, bytes.span, slot, traffic, counts: false, at: now)
   }
 
-  /// A get ends without its reply.
-  mutating func failGet(_ index: Int, _ status: Status) {
-    let get = gets[index]
-    removeGet(index)
-    emit(.replyMissing, Int(get.connection), status, getContext: get.context)
+  /// Keeps a reply that was just queued, for a request that comes again.
+  mutating func cacheReply(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard connections[slot].transport == .udp, let messageID = head.messageID,
+      message.count <= singlePacketRoom(slot, head)
+    else { return }
+    let traffic = traffic(slot)
+    if traffic.replyCache == nil { traffic.replyCache = ReplyCache() }
+    traffic.replyCache?.add(
+      messageID: messageID, replyID: head.replyID, bytes: message, at: now)
   }
-
-  mutating func getTimedOut(_ index: Int, at now: Instant) {
-    gets[index].timer = .none
-    let get = gets[index]
-    if get.messageID == nil, let traffic = connections[Int(get.connection)].traffic {
-      traffic.quarantine.append(QuarantinedID(replyID: get.replyID, since: now))
-      traffic.quarantined.insert(get.replyID)
-    }
-    failGet(index, .timedOut)
-  }
-
-  mutating func failAllGets(_ slot: Int, _ status: Status) {
-    guard let traffic = connections[slot].traffic else { return }
-    while let first = traffic.waitingGets.first { failGet(first, status) }
-  }
-
-  // MARK: Open requests
 
   mutating func removeRequest(_ index: Int) {
     let request = requests[index]
@@ -253,5 +158,38 @@ extension Endpoint {
   mutating func removeAllRequests(_ slot: Int) {
     guard let traffic = connections[slot].traffic else { return }
     while let first = traffic.openRequests.first { removeRequest(first) }
+  }
+
+  // MARK: Replies
+
+  /// The slot of the get that waits for a reply with these numbers.
+  func waitingGet(_ replyID: UInt16, _ messageID: UInt32?, _ traffic: Traffic) -> Int? {
+    guard let index = traffic.replyIDs.get(replyID),
+      gets[index].messageID == nil || gets[index].messageID == messageID
+    else { return nil }
+    return index
+  }
+
+  private mutating func receiveReply(
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
+    at now: Instant
+  ) {
+    let traffic = traffic(slot)
+    guard let index = waitingGet(header.replyID, messageID, traffic) else {
+      return drop(.staleReply, slot)
+    }
+    let get = gets[index]
+    // Of a request that was sent twice nobody knows which copy was answered (Karn), and how long
+    // many packets take says nothing of one.
+    if get.maySendAgain, get.sendings == 1, !get.hasPartOfReply {
+      traffic.replyTimer.sample(now.since(get.sentAt))
+    }
+    if get.isTracked, let messageID, let outbox = traffic.outbox {
+      // A reply says that its request arrived, whatever became of the acknowledgements.
+      outbox.settleRequest(messageID)
+      takeOutcomes(slot, traffic, outbox)
+    }
+    removeGet(index)
+    tell(.reply, slot, payload, count, getContext: get.context)
   }
 }

@@ -1,208 +1,126 @@
-/// What goes to the sockets: datagrams, packed and single, and the end of sockets.
+/// What connections send over UDP: packets are packed into datagrams, and the connections take turns
+/// by deficit round robin (Shreedhar and Varghese, 1995).
 extension Endpoint {
-  // MARK: Sockets
-
-  func socketIsOpen(_ socket: SocketID) -> Bool {
-    let index = Int(socket.rawValue)
-    return index < sockets.count && sockets[index].kind != .free
-  }
-
-  /// The slot of the listener or connection that a socket belongs to.
-  func owner(_ socket: SocketID) -> Int? {
-    guard socketIsOpen(socket) else { return nil }
-    let owner = sockets[Int(socket.rawValue)].owner
-    return owner == ConnectionRecord.noSlot ? nil : Int(owner)
-  }
-
-  mutating func claim(_ socket: SocketID, _ kind: SocketState.Kind, owner: Int) {
-    let index = Int(socket.rawValue)
-    while sockets.count <= index { sockets.append(SocketState()) }
-    sockets[index] = SocketState()
-    sockets[index].kind = kind
-    sockets[index].owner = UInt32(owner)
-  }
-
-  /// Forgets a socket that the loop has closed or will close. Messages that a stream has not sent
-  /// are counted.
-  mutating func release(_ socket: SocketID) {
-    guard socketIsOpen(socket) else { return }
-    let index = Int(socket.rawValue)
-    if let stream = sockets[index].stream {
-      timers.cancel(&stream.timer)
-      counters.drop(.ended, count: UInt64(stream.messageEnds.count))
-    }
-    sockets[index] = SocketState()
-  }
-
-  mutating func closeNow(_ socket: SocketID) {
-    guard socketIsOpen(socket) else { return }
-    release(socket)
-    actions.append(.close(socket))
-  }
-
-  mutating func resetNow(_ socket: SocketID) {
-    guard socketIsOpen(socket) else { return }
-    release(socket)
-    actions.append(.reset(socket))
-  }
-
-  /// Closes a UDP socket once it has sent everything and repeats no close.
-  mutating func finish(_ socket: SocketID) {
-    guard socketIsOpen(socket) else { return }
-    sockets[Int(socket.rawValue)].isFinishing = true
-    finishIfIdle(socket)
-  }
-
-  mutating func finishIfIdle(_ socket: SocketID) {
-    guard socketIsOpen(socket) else { return }
-    let state = sockets[Int(socket.rawValue)]
-    guard state.isFinishing, state.out.isEmpty, state.repeatingCloses == 0 else { return }
-    let listener = owner(socket)
-    closeNow(socket)
-    if let listener, connections[listener].phase == .retiring { endListener(listener) }
-  }
-
-  /// The socket's send buffer is full (true) or has room again (false): `pollTransmit` passes over
-  /// full sockets.
-  package mutating func setBlocked(_ socket: SocketID, _ blocked: Bool) {
-    guard socketIsOpen(socket) else { return }
-    let index = Int(socket.rawValue)
-    sockets[index].isBlocked = blocked
-    guard !blocked else { return }
-    if sockets[index].stream != nil {
-      markStreamReady(socket)
-    } else if !sockets[index].out.isEmpty {
-      markReady(socket)
-    }
-  }
-
-  /// The system refused to send a datagram for another reason than a full buffer.
-  package mutating func sendFailed(_ socket: SocketID, systemError: Int32, at now: Instant) {
-    counters.drop(.sendFailed)
-    guard let slot = owner(socket), let state = connections[slot].clientState,
-      connections[slot].phase == .helloing
-    else { return }
-    state.failure = .unreachable
-    state.failureError = systemError
-  }
-
-  // MARK: Datagrams
-
-  /// Sends a packet of a connection that carries no message, in a datagram of its own or as a
-  /// frame.
-  mutating func sendControl(_ packet: ControlPacket, session: UInt64?, _ slot: Int) {
-    let connection = connections[slot]
-    enqueue(
-      OutDatagram(
-        content: .control(packet, session: session), remote: connection.remote,
-        local: connection.sendLocal),
-      on: connection.socket)
-  }
-
-  /// Answers a datagram of somebody who is no connection.
-  mutating func answer(_ packet: ControlPacket, session: UInt64, _ source: DatagramSource) {
-    enqueue(
-      OutDatagram(
-        content: .control(packet, session: session), remote: source.remote, local: source.local),
-      on: source.socket)
-  }
-
-  mutating func answerStranger(
-    _ packet: ControlPacket, session: UInt64, _ source: DatagramSource, at now: Instant
-  ) {
-    if answerBudget.spend(on: source.remote.ip, at: now) {
-      answer(packet, session: session, source)
-    } else {
-      counters.drop(.answerBudget)
-    }
-  }
-
-  mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID) {
-    guard socketIsOpen(socket) else { return }
-    let index = Int(socket.rawValue)
-    if sockets[index].isBlocked, case .control = datagram.content,
-      sockets[index].out.count >= SocketState.blockedMark
-    {
-      counters.drop(.sendFailed)
-      return
-    }
-    sockets[index].out.append(datagram)
-    markReady(socket)
-  }
-
-  private mutating func markReady(_ socket: SocketID) {
-    let index = Int(socket.rawValue)
-    guard !sockets[index].isReady, !sockets[index].isBlocked else { return }
-    sockets[index].isReady = true
-    readySockets.append(socket)
-  }
+  /// Bytes that a connection may send in each round: at least the largest datagram, so that each
+  /// visit sends something.
+  static let quantum = WireFormat.maxDatagram
 
   // MARK: Packing
 
-  /// Adds a message to the datagram that its connection fills in this turn.
+  /// Adds a message to the datagram that its connection fills in this turn. `counts` says that it
+  /// is taken from the marks when it is sent.
   mutating func pack(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool,
+    at now: Instant
   ) {
     let session = connections[slot].sendSession
     if traffic.builder?.append(head, session: session, payload: message) != true {
-      seal(slot)
-      traffic.builder = DatagramBuilder(buffer: takeBuffer())
+      seal(slot, traffic, at: now)
+      var builder = DatagramBuilder(buffer: takeBuffer())
       // An empty datagram takes any message that `queue` has let through.
-      _ = traffic.builder?.append(head, session: session, payload: message)
+      _ = builder.append(head, session: session, payload: message)
+      traffic.builder = builder
     }
-    traffic.builderMessages += 1
-    traffic.builderBytes += message.count
-    if !connections[slot].flags.contains(.hasOpenDatagram) {
-      connections[slot].flags.insert(.hasOpenDatagram)
-      openDatagrams.append(UInt32(slot))
+    if counts {
+      traffic.builderMessages += 1
+      traffic.builderBytes += message.count
     }
+    makeReady(slot)
   }
 
   /// Finishes the open datagram of a connection, if it has one.
-  mutating func seal(_ slot: Int) {
-    guard let traffic = connections[slot].traffic, traffic.builder?.isEmpty == false,
-      let bytes = traffic.builder?.seal()
-    else { return }
-    let connection = connections[slot]
-    let datagram = OutDatagram(
-      content: .packed(bytes), remote: connection.remote,
-      local: connection.sendLocal,
-      connection: UInt32(slot), generation: connections.generation(slot),
-      messages: traffic.builderMessages, bytes: traffic.builderBytes)
+  mutating func seal(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    guard traffic.builder?.isEmpty == false else { return }
+    appendOwedAck(slot, traffic, at: now)
+    guard let bytes = traffic.builder?.seal() else { return }
+    traffic.sealed.append(
+      SealedDatagram(
+        bytes: bytes, messages: traffic.builderMessages, messageBytes: traffic.builderBytes))
     traffic.builder = nil
     traffic.builderMessages = 0
     traffic.builderBytes = 0
-    enqueue(datagram, on: connection.socket)
   }
 
-  mutating func sealOpenDatagrams() {
-    while let number = openDatagrams.popFirst() {
-      let slot = Int(number)
-      connections[slot].flags.remove(.hasOpenDatagram)
-      seal(slot)
-    }
-  }
-
-  private mutating func takeBuffer() -> [UInt8] {
+  mutating func takeBuffer() -> [UInt8] {
     if let buffer = buffers.popLast() { return buffer }
     var buffer: [UInt8] = []
     buffer.reserveCapacity(WireFormat.maxDatagram)
     return buffer
   }
 
-  private mutating func giveBack(_ buffer: [UInt8]) {
+  mutating func giveBack(_ buffer: [UInt8]) {
     if buffers.count < 256 { buffers.append(buffer) }
+  }
+
+  // MARK: Turns
+
+  /// A turn of the loop begins: it may send `turnDatagrams` datagrams.
+  package mutating func beginTurn() {
+    turnDatagramsLeft = Int(limits.turnDatagrams)
+    turnControlsLeft = (turnDatagramsLeft + 1) / 2
+  }
+
+  /// A connection has something to send.
+  mutating func makeReady(_ slot: Int) {
+    guard !connections[slot].flags.contains(.isReady) else { return }
+    connections[slot].flags.insert(.isReady)
+    join(
+      ReadyConnection(
+        slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot)),
+      connections[slot].traffic)
+  }
+
+  /// Its socket takes more again.
+  mutating func unpark(_ entry: ReadyConnection) {
+    guard connections.contains(Int(entry.slot), generation: entry.generation) else { return }
+    join(entry, connections[Int(entry.slot)].traffic)
+  }
+
+  /// Puts a connection behind the others of this round; if it has had its share of that, of the
+  /// next.
+  private mutating func join(_ entry: ReadyConnection, _ traffic: Traffic?) {
+    if let traffic, traffic.round == round, traffic.deficit <= 0 {
+      nextRound.append(entry)
+    } else {
+      ready.append(entry)
+    }
+  }
+
+  /// The connection whose turn it is; a round that is over is followed by the next.
+  private mutating func popReady() -> ReadyConnection? {
+    if ready.isEmpty, !nextRound.isEmpty {
+      swap(&ready, &nextRound)
+      round &+= 1
+    }
+    return ready.popFirst()
   }
 
   // MARK: Transmits
 
-  /// The next datagram, written to the front of `buffer` (at least 1200 bytes), or nil.
+  /// The next datagram, written to the front of `buffer` (at least 1200 bytes); nil if there is
+  /// none, or the turn has sent its share.
   package mutating func pollTransmit(into buffer: inout MutableSpan<UInt8>, at now: Instant)
     -> Transmit?
   {
-    while true {
-      if readySockets.isEmpty { sealOpenDatagrams() }
-      guard let socket = readySockets.first else { return nil }
+    guard turnDatagramsLeft > 0 else { return nil }
+    // What belongs to no connection's queue is small and goes first, but others decide how much of
+    // it there is: it has half of a turn before them. What they leave of the rest is for it too;
+    // and a round may end a connection, whose close then waits at its socket.
+    var first: Transmit?
+    if turnControlsLeft > 0, !readySockets.isEmpty { first = nextOfSocket(into: &buffer) }
+    if first != nil { turnControlsLeft -= 1 }
+    guard
+      let transmit = first ?? nextOfRound(into: &buffer, at: now) ?? nextOfSocket(into: &buffer)
+    else { return nil }
+    turnDatagramsLeft -= 1
+    counters.datagramsSent &+= 1
+    counters.bytesSent &+= UInt64(transmit.count)
+    return transmit
+  }
+
+  /// The next datagram that belongs to no connection's queue.
+  private mutating func nextOfSocket(into buffer: inout MutableSpan<UInt8>) -> Transmit? {
+    while let socket = readySockets.first {
       let index = Int(socket.rawValue)
       guard socketIsOpen(socket), !sockets[index].isBlocked,
         let datagram = sockets[index].out.popFirst()
@@ -212,40 +130,290 @@ extension Endpoint {
         finishIfIdle(socket)
         continue
       }
-      let count = write(datagram, into: &buffer)
-      counters.datagramsSent &+= 1
-      counters.bytesSent &+= UInt64(count)
-      credit(datagram, at: now)
       return Transmit(
-        socket: socket, remote: datagram.remote, local: datagram.local, count: count)
+        socket: socket, remote: datagram.remote, local: datagram.local,
+        count: write(datagram, into: &buffer))
     }
+    return nil
   }
 
   private mutating func write(_ datagram: OutDatagram, into buffer: inout MutableSpan<UInt8>) -> Int
   {
-    var bytes: [UInt8]
     switch datagram.content {
     case .packed(let packed):
-      bytes = packed
+      return give(packed, to: &buffer)
     case .control(let packet, let session):
-      bytes = takeBuffer()
+      var bytes = takeBuffer()
       bytes.removeAll(keepingCapacity: true)
       packet.append(to: &bytes, session: session)
+      return give(bytes, to: &buffer)
     }
+  }
+
+  private mutating func give(_ bytes: [UInt8], to buffer: inout MutableSpan<UInt8>) -> Int {
     let count = buffer.copyToFront(bytes.span) ? bytes.count : 0
     giveBack(bytes)
     return count
   }
 
-  /// Takes what the system is about to get out of the connection's marks.
-  private mutating func credit(_ datagram: OutDatagram, at now: Instant) {
-    guard datagram.connection != ConnectionRecord.noSlot else { return }
-    let slot = Int(datagram.connection)
-    guard connections.contains(slot, generation: datagram.generation),
-      let traffic = connections[slot].traffic
-    else { return }
-    connections[slot].lastSent = now
-    releaseQueued(traffic, messages: datagram.messages, bytes: datagram.bytes)
-    tellWritable(slot)
+  /// The next datagram of the connection whose turn it is.
+  ///
+  /// Each round adds a quantum to what a connection may send, and the connections send a datagram
+  /// each in turn until theirs are used up; a datagram may overdraw it, and the next round makes up
+  /// for that. So connections that always have something to send are within one quantum of each
+  /// other after each round, and none waits for more than one datagram of each of the others before
+  /// the first of its own.
+  private mutating func nextOfRound(
+    into buffer: inout MutableSpan<UInt8>, at now: Instant
+  ) -> Transmit? {
+    while let entry = popReady() {
+      let slot = Int(entry.slot)
+      guard connections.contains(slot, generation: entry.generation),
+        connections[slot].hasSession, let traffic = connections[slot].traffic
+      else { continue }
+      let socket = connections[slot].socket
+      if sockets[Int(socket.rawValue)].isBlocked {
+        sockets[Int(socket.rawValue)].parked.append(entry)
+        continue
+      }
+      if traffic.round != round {
+        traffic.round = round
+        // What a blocked socket kept it from using in an earlier round is gone.
+        traffic.deficit = min(traffic.deficit, 0) + Self.quantum
+      }
+      guard let bytes = nextDatagram(slot, traffic, at: now) else {
+        leave(slot, traffic, at: now)
+        continue
+      }
+      traffic.deficit -= bytes.count
+      connections[slot].lastSent = now
+      // Field by field: a copy of the whole record costs more than the rest of a small datagram.
+      let transmit = Transmit(
+        socket: socket, remote: connections[slot].remote, local: sendLocal(slot),
+        count: give(bytes, to: &buffer))
+      if traffic.isFlushed {
+        leave(slot, traffic, at: now)
+      } else {
+        join(entry, traffic)
+      }
+      return transmit
+    }
+    return nil
+  }
+
+  /// A connection has nothing to send now, and so no claim on later rounds.
+  private mutating func leave(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    traffic.deficit = 0
+    connections[slot].flags.remove(.isReady)
+    queueIsEmpty(slot, traffic, at: now)
+  }
+
+  /// The address that a connection's datagrams come from.
+  private func sendLocal(_ slot: Int) -> Address {
+    connections[slot].role == .server ? connections[slot].local : .unspecified
+  }
+
+  /// What a connection sends next; nil when there is nothing, or the window of its path is full.
+  /// What must arrive and what need not take turns.
+  private mutating func nextDatagram(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
+    if !traffic.outboxHadItsTurn, let bytes = nextTracked(slot, traffic, at: now) {
+      traffic.outboxHadItsTurn = true
+      return bytes
+    }
+    traffic.outboxHadItsTurn = false
+    if let bytes = nextUntracked(slot, traffic, at: now) { return bytes }
+    return nextTracked(slot, traffic, at: now)
+  }
+
+  private mutating func nextUntracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]?
+  {
+    // What fills its datagrams has no room for an ack, and may be much: the peer waits for it.
+    if !traffic.sealed.isEmpty || !traffic.waiting.isEmpty,
+      let ack = ackAlone(slot, traffic, at: now)
+    {
+      return ack
+    }
+    // Those that wait and those that are packed take turns, so that neither starves the other.
+    if !traffic.waiting.isEmpty, !traffic.waitingHadItsTurn || !othersArePacked(slot, traffic),
+      let datagram = nextOfWaiting(slot, traffic, at: now)
+    {
+      traffic.waitingHadItsTurn = true
+      return take(datagram, slot, traffic)
+    }
+    traffic.waitingHadItsTurn = false
+    if traffic.sealed.isEmpty {
+      if traffic.builder == nil { beginAckAlone(slot, traffic, at: now) }
+      if isLastDatagram(slot, traffic) {
+        // Behind the close nothing is read.
+        appendOwedAck(slot, traffic, at: now)
+        traffic.closeIsPacked =
+          traffic.received?.owesAck != true
+          && traffic.builder?.appendControl(.close(traffic.closeReason)) == true
+      }
+      seal(slot, traffic, at: now)
+    }
+    guard let datagram = traffic.sealed.popFirst() else { return nil }
+    traffic.datagramsTaken &+= 1
+    return take(datagram, slot, traffic)
+  }
+
+  /// Whether something is packed that does not go with the first of those that wait.
+  private func othersArePacked(_ slot: Int, _ traffic: Traffic) -> Bool {
+    guard traffic.sealed.isEmpty else { return true }
+    guard traffic.builder != nil, let first = traffic.waiting.first else { return false }
+    return first.bytes.count > singlePacketRoom(slot, first.head)
+  }
+
+  /// A datagram leaves: what is in it is queued no more.
+  private mutating func take(_ datagram: SealedDatagram, _ slot: Int, _ traffic: Traffic) -> [UInt8]
+  {
+    release(traffic, messages: datagram.messages, bytes: datagram.messageBytes)
+    if datagram.messages > 0 { tellWritable(slot) }
+    return datagram.bytes
+  }
+
+  /// The next datagram of the messages that wait in their own form: as many as fit, behind what is
+  /// packed if nothing is full, or one packet of a larger one. Nil if none waits.
+  private mutating func nextOfWaiting(
+    _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) -> SealedDatagram? {
+    dropLate(slot, traffic, at: now)
+    guard let first = traffic.waiting.first else { return nil }
+    if first.bytes.count > singlePacketRoom(slot, first.head) {
+      return fragment(first, slot, traffic)
+    }
+    var datagram = SealedDatagram(bytes: [], messages: 0, messageBytes: 0)
+    var builder = traffic.sealed.isEmpty ? takeBuilder(traffic, &datagram) : nil
+    let session = connections[slot].sendSession
+    if builder?.room(for: first.head, session: session).map({ $0 < first.bytes.count }) ?? true {
+      if var full = builder { return seal(&full, datagram, slot, traffic, at: now) }
+      builder = DatagramBuilder(buffer: takeBuffer())
+    }
+    while let message = traffic.waiting.first,
+      builder?.append(message.head, session: session, payload: message.bytes.span) == true
+    {
+      _ = traffic.waiting.removeFirst()
+      datagram.messages += 1
+      datagram.messageBytes += message.bytes.count
+      dropLate(slot, traffic, at: now)
+    }
+    guard var builder else { return nil }
+    return seal(&builder, datagram, slot, traffic, at: now)
+  }
+
+  /// Takes the open datagram of a connection out, and says what is in it.
+  private func takeBuilder(
+    _ traffic: Traffic, _ datagram: inout SealedDatagram
+  ) -> DatagramBuilder? {
+    datagram.messages = traffic.builderMessages
+    datagram.messageBytes = traffic.builderBytes
+    traffic.builderMessages = 0
+    traffic.builderBytes = 0
+    // Numbered like those that are sealed first: a request in it is known by that.
+    if traffic.builder != nil { traffic.datagramsTaken &+= 1 }
+    return traffic.builder.take()
+  }
+
+  private mutating func seal(
+    _ builder: inout DatagramBuilder, _ datagram: SealedDatagram, _ slot: Int,
+    _ traffic: Traffic, at now: Instant
+  ) -> SealedDatagram {
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    var datagram = datagram
+    datagram.bytes = builder.seal()
+    return datagram
+  }
+
+  /// Drops the first of the messages that wait as long as those are too late.
+  private mutating func dropLate(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    while let message = traffic.waiting.first, now > message.deadline, !message.hasBegun {
+      _ = traffic.waiting.removeFirst()
+      expire(message, slot, traffic)
+    }
+  }
+
+  /// One packet of an unreliable message that needs several, in a datagram of its own.
+  private mutating func fragment(
+    _ message: WaitingMessage, _ slot: Int, _ traffic: Traffic
+  ) -> SealedDatagram {
+    let range = WireFormat.packetRange(
+      message.nextPacket, of: message.bytes.count, size: WireFormat.oneWayFragment)
+    var head = message.head
+    head.numPackets = WireFormat.packetCount(message.bytes.count, size: WireFormat.oneWayFragment)
+    head.packetID = UInt16(truncatingIfNeeded: message.nextPacket)
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    _ = builder.append(
+      head, session: connections[slot].sendSession,
+      payload: message.bytes.span.extracting(range))
+    let isLast = range.upperBound == message.bytes.count
+    if isLast { _ = traffic.waiting.removeFirst() } else { traffic.waiting.advanceFirst() }
+    return SealedDatagram(
+      bytes: builder.seal(), messages: isLast ? 1 : 0,
+      messageBytes: isLast ? message.bytes.count : 0)
+  }
+
+  // MARK: Ends
+
+  /// The box ends: what is packed or waits, and a close behind it, go without their connection.
+  mutating func sendLast(_ slot: Int, at now: Instant) {
+    var closeIsPacked = false
+    if let traffic = connections[slot].traffic {
+      while let datagram = nextOfWaiting(slot, traffic, at: now) {
+        traffic.sealed.append(datagram)
+        disown(slot, traffic)
+      }
+      // What must arrive has one chance, as far as its window lets it go.
+      while let bytes = nextTracked(slot, traffic, at: now) {
+        traffic.sealed.append(SealedDatagram(bytes: bytes, messages: 0, messageBytes: 0))
+        disown(slot, traffic)
+      }
+      appendOwedAck(slot, traffic, at: now)
+      closeIsPacked = traffic.builder?.appendControl(.close(.normal)) == true
+      seal(slot, traffic, at: now)
+      disown(slot, traffic)
+    }
+    if !closeIsPacked {
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot, isLast: true)
+    }
+  }
+
+  /// Sends the close of a connection, behind the ack that is owed.
+  mutating func sendClose(_ slot: Int, _ reason: CloseReason, at now: Instant) {
+    let connection = connections[slot]
+    guard let traffic = connection.traffic, traffic.received?.owesAck == true else {
+      return sendControl(.close(reason), session: connection.sendSession, slot)
+    }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connection.sendSession, at: now)
+    let isPacked = builder.appendControl(.close(reason))
+    traffic.sealed = FIFO()
+    traffic.sealed.append(SealedDatagram(bytes: builder.seal(), messages: 0, messageBytes: 0))
+    disown(slot, traffic)
+    if !isPacked { sendControl(.close(reason), session: connection.sendSession, slot) }
+  }
+
+  private mutating func disown(_ slot: Int, _ traffic: Traffic) {
+    let connection = connections[slot]
+    while let datagram = traffic.sealed.popFirst() {
+      enqueue(
+        OutDatagram(
+          content: .packed(datagram.bytes), remote: connection.remote,
+          local: connection.sendLocal),
+        on: connection.socket)
+    }
+  }
+
+  /// Whether the open datagram is the last one of a connection that the program has ended: its
+  /// close goes with it.
+  private func isLastDatagram(_ slot: Int, _ traffic: Traffic) -> Bool {
+    connections[slot].phase == .closing && traffic.builder?.isEmpty == false
+      && !traffic.closeIsPacked && traffic.waiting.isEmpty
+      && (traffic.outbox?.isEmpty ?? true)
+  }
+
+  /// A connection has sent everything that it could: one that is being closed may be done.
+  private mutating func queueIsEmpty(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    armRecovery(slot, traffic, at: now)
+    if connections[slot].phase == .closing, traffic.isFlushed { finishClosing(slot, at: now) }
   }
 }

@@ -18,6 +18,10 @@ extension Endpoint {
     // A part of a frame is a sign of life too: no heartbeat can come in the middle of a long
     // message.
     if let slot = owner(socket) { connections[slot].lastHeard = now }
+    defer {
+      notePart(stream, socket, at: now)
+      holdPart(stream, socket, at: now)
+    }
     do throws(DropReason) {
       while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
         try receiveFrame(frame, bytes, slot, at: now)
@@ -26,6 +30,42 @@ extension Endpoint {
       counters.drop(error)
       breakStream(socket, at: now)
     }
+  }
+
+  /// A part of a message wants a sign of life too, from one that is silent when idle: its sender
+  /// cannot wait for the end of a long one.
+  private mutating func notePart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
+    guard stream.deframer.heldBytes > 0, let slot = owner(socket),
+      connections[slot].flags.contains(.onDemand), connections[slot].phase == .open
+    else { return }
+    messageMoved(slot, traffic(slot), isOurs: false, at: now)
+  }
+
+  /// Counts what is there of a frame in what the box holds. The stream that asks for more than all
+  /// may hold together is ended: it could not go on without that frame.
+  private mutating func holdPart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
+    guard self.stream(socket) === stream, stream.phase == .open,
+      case let held = stream.deframer.heldBytes, held != stream.heldBytes
+    else { return }
+    let isMore = held > stream.heldBytes
+    heldBytes += held - stream.heldBytes
+    stream.heldBytes = held
+    guard isMore, heldBytes > Int(clamping: limits.receiveBytes), let slot = owner(socket),
+      connections[slot].hasSession
+    else { return }
+    drop(.memory, slot)
+    if connections[slot].phase == .closing {
+      finishClosing(slot, at: now)
+    } else {
+      cutOff(slot, .overload, .overload, at: now)
+    }
+  }
+
+  /// A stream holds nothing of a frame any more.
+  mutating func holdNothing(_ stream: StreamState) {
+    heldBytes -= stream.heldBytes
+    stream.heldBytes = 0
+    stream.deframer = StreamDeframer(maxMessage: Introduction.helloSize)
   }
 
   /// One frame. A failure breaks the stream.
@@ -45,14 +85,20 @@ extension Endpoint {
       try receiveStreamAccept(frame, bytes, slot, at: now)
     case (.helloing, .close):
       refused(slot, frame.head.header.closeReason, at: now)
-    case (.open, .oneWay), (.open, .request), (.open, .reply):
-      try receiveStreamMessage(kind, frame, bytes, slot)
-    case (.open, .heartbeat):
+    case (.open, .oneWay), (.open, .request), (.open, .reply), (.open, .reliable):
+      try receiveStreamMessage(kind, frame, bytes, slot, at: now)
+    case (.closing, .oneWay), (.closing, .request), (.closing, .reply), (.closing, .reliable):
+      drop(.ended, slot)
+    case (.open, .heartbeat), (.closing, .heartbeat):
       counters.heartbeatsReceived &+= 1
-    case (.open, .close):
+    case (.open, .close), (.closing, .close):
       closedByPeer(slot, frame.head.header.closeReason, at: now)
-    case (.open, .pathChallenge), (.open, .pathResponse):
-      counters.drop(.kind)
+    case (.open, .ack), (.closing, .ack):
+      guard let ack = streamAck(frame, bytes) else { throw .malformed }
+      receiveStreamAck(ack.count, slot, at: now)
+    case (.open, .pathChallenge), (.open, .pathResponse), (.open, .datagramNumber),
+      (.closing, .pathChallenge), (.closing, .pathResponse), (.closing, .datagramNumber):
+      drop(.kind, slot)
     default:
       throw .malformed
     }
@@ -106,8 +152,16 @@ extension Endpoint {
     }
   }
 
+  private func streamAck(_ frame: Frame, _ bytes: Span<UInt8>) -> StreamAck? {
+    switch frame.payload {
+    case .none: nil
+    case .input(let offset, let count): StreamAck(bytes, offset..<offset + count)
+    case .owned(let body): StreamAck(body.span, 0..<body.count)
+    }
+  }
+
   private mutating func receiveStreamMessage(
-    _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int
+    _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
   ) throws(DropReason) {
     var payload = frame.payload
     var count = frame.head.rest
@@ -126,9 +180,16 @@ extension Endpoint {
       }
     }
     guard count <= ownLargest(slot) else { throw .tooBig }
+    if kind == .reliable {
+      let traffic = traffic(slot)
+      traffic.reliableFramesReceived &+= 1
+      traffic.owesStreamAck = true
+      markStreamReady(connections[slot].socket)
+    }
     receiveMessage(
-      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count, slot
-    )
+      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count,
+      slot, isTracked: false, at: now)
+    if !takesMessages(slot) { pauseStream(slot) }
   }
 
   // MARK: Ends
@@ -155,7 +216,7 @@ extension Endpoint {
     _ slot: Int, _ status: Status, systemError: Int32, at now: Instant
   ) {
     switch connections[slot].phase {
-    case .open: lose(slot, status, systemError: systemError, at: now)
+    case .open, .closing: lose(slot, status, systemError: systemError, at: now)
     case .awaitingHello: discard(slot)
     default: candidateFailed(slot, status, systemError: systemError, at: now)
     }
@@ -173,8 +234,11 @@ extension Endpoint {
   /// peer's.
   mutating func beginClosing(_ socket: SocketID, at now: Instant) {
     guard let stream = stream(socket) else { return }
+    // What comes is thrown away, so that the peer's FIN is seen behind it.
+    resumeStream(socket)
     sockets[Int(socket.rawValue)].owner = ConnectionRecord.noSlot
     stream.phase = .closing
+    holdNothing(stream)
     stream.timer = timers.schedule(
       .linger, Int(socket.rawValue), at: now + Endpoint.flushTime)
   }
@@ -190,13 +254,30 @@ extension Endpoint {
   mutating func appendToStream(_ socket: SocketID, _ packet: ControlPacket, session: UInt64?) {
     guard let stream = stream(socket) else { return }
     stream.out.append { StreamFrame.append(packet, session: session, to: &$0) }
+    stream.frames.append(QueuedFrame(end: stream.out.end))
     markStreamReady(socket)
   }
 
-  mutating func appendToStream(_ socket: SocketID, _ head: MessageHead, _ message: Span<UInt8>) {
+  /// Writes a message that counts as queued into the stream of its connection.
+  mutating func writeFrame(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic,
+    _ options: SendOptions
+  ) {
+    let socket = connections[slot].socket
     guard let stream = stream(socket) else { return }
+    var frame = QueuedFrame(end: 0, messageBytes: message.count)
+    var head = head
+    if options.isReliable, head.kind == .oneWay {
+      head.kind = .reliable
+      head.messageID = takeMessageID(traffic)
+      // The stream keeps the order, so the place says nothing.
+      head.place = ChannelPlace(channel: options.channel, place: 0)
+      traffic.streamOutbox.append(StreamReliable(bytes: message.count, options: options))
+      frame.messageBytes = nil
+    }
     stream.out.append(head, message)
-    stream.messageEnds.append((stream.out.end, message.count))
+    frame.end = stream.out.end
+    stream.frames.append(frame)
     markStreamReady(socket)
   }
 
@@ -209,13 +290,57 @@ extension Endpoint {
 
   /// The next stream that has bytes to send and is not blocked, or nil. Each is named once until it
   /// has new bytes, or is unblocked with bytes left.
-  package mutating func pollStream() -> SocketID? {
+  package mutating func pollStream(at now: Instant) -> SocketID? {
     while let socket = readyStreams.popFirst() {
       guard let stream = stream(socket) else { continue }
       sockets[Int(socket.rawValue)].isReady = false
-      if stream.out.count > 0, !sockets[Int(socket.rawValue)].isBlocked { return socket }
+      guard !sockets[Int(socket.rawValue)].isBlocked else { continue }
+      writeWaiting(socket, stream, at: now)
+      if stream.out.count > 0 { return socket }
     }
     return nil
+  }
+
+  /// Messages that wait in their own form go into a stream that is nearly empty.
+  private mutating func writeWaiting(
+    _ socket: SocketID, _ stream: StreamState, at now: Instant
+  ) {
+    guard let slot = owner(socket), connections[slot].hasSession,
+      let traffic = connections[slot].traffic
+    else { return }
+    writeOwedAck(socket, traffic)
+    var hasLate = false
+    while stream.out.count < StreamQueue.keptCapacity, let message = traffic.waiting.removeFirst() {
+      if now > message.deadline {
+        expire(message, slot, traffic)
+        hasLate = true
+      } else {
+        writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
+      }
+    }
+    if hasLate { messagesLeft(slot, at: now) }
+  }
+
+  /// Tells the peer how many of its reliable frames have come, if that is owed.
+  mutating func writeOwedAck(_ socket: SocketID, _ traffic: Traffic) {
+    guard traffic.owesStreamAck, let stream = stream(socket) else { return }
+    traffic.owesStreamAck = false
+    stream.out.append {
+      StreamFrame.append(ackCount: traffic.reliableFramesReceived, to: &$0)
+    }
+    stream.frames.append(QueuedFrame(end: stream.out.end))
+  }
+
+  /// The box ends: what waits, and a close behind it, go without their connection.
+  mutating func writeLast(_ slot: Int) {
+    let socket = connections[slot].socket
+    if let traffic = connections[slot].traffic {
+      while let message = traffic.waiting.removeFirst() {
+        writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
+      }
+      writeOwedAck(socket, traffic)
+    }
+    appendToStream(socket, .close(.normal), session: nil)
   }
 
   /// Hands the unsent bytes of a stream to `write`, which returns how many of them (0...count) the
@@ -236,6 +361,8 @@ extension Endpoint {
       timers.cancel(&stream.timer)
       stream.timer = timers.schedule(
         .linger, Int(socket.rawValue), at: now + Endpoint.lingerTime)
+    } else if let slot = owner(socket), connections[slot].traffic?.waiting.isEmpty == false {
+      markStreamReady(socket)
     }
   }
 
@@ -244,13 +371,40 @@ extension Endpoint {
     let slot = owner(socket)
     if let slot { connections[slot].lastSent = now }
     var freed = false
-    while let message = stream.messageEnds.first, message.end <= stream.out.sent {
-      _ = stream.messageEnds.popFirst()
-      if let slot, let traffic = connections[slot].traffic {
-        releaseQueued(traffic, messages: 1, bytes: message.bytes)
+    while let frame = stream.popWritten() {
+      if let slot, let bytes = frame.messageBytes, let traffic = connections[slot].traffic {
+        release(traffic, messages: 1, bytes: bytes)
         freed = true
       }
     }
-    if freed, let slot { tellWritable(slot) }
+    if freed, let slot { messagesLeft(slot, at: now) }
+  }
+
+  /// Something left the queue of a stream: the program may go on, or the close is due.
+  mutating func messagesLeft(_ slot: Int, at now: Instant) {
+    tellWritable(slot)
+    if connections[slot].phase == .closing, connections[slot].traffic?.queuedMessages == 0 {
+      finishClosing(slot, at: now)
+    }
+  }
+
+  // MARK: Reliable messages
+
+  /// The peer has so many reliable frames: those messages are delivered.
+  private mutating func receiveStreamAck(_ count: UInt32, _ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic,
+      case let fresh = count &- traffic.reliableFramesAcknowledged,
+      fresh <= UInt32(clamping: traffic.streamOutbox.count)
+    else {
+      drop(.staleAck, slot)
+      return
+    }
+    traffic.reliableFramesAcknowledged = count
+    for _ in 0..<fresh {
+      guard let message = traffic.streamOutbox.popFirst() else { break }
+      release(traffic, messages: 1, bytes: message.bytes)
+      tellOutcome(message.options, .ok, slot)
+    }
+    messagesLeft(slot, at: now)
   }
 }

@@ -7,6 +7,9 @@ package struct EndpointConfiguration: Sendable {
   package var maxTombstones = 4096
   /// Requests that a program may leave unanswered, over all connections.
   package var maxOpenRequests = Handle.maxSlots
+  /// Of the numbered datagrams and of the places in each channel of every session, both ways; 0 but
+  /// in tests. Both ends must have the same.
+  package var firstNumber: UInt32 = 0
 
   package init() {}
 }
@@ -26,7 +29,7 @@ package struct Endpoint: ~Copyable {
   let challengeKey: UInt64
 
   var connections = Slab<ConnectionRecord>(maxSlots: Handle.maxSlots)
-  var gets = Slab<WaitingGet>(maxSlots: 1 << 30)
+  var gets = Slab<WaitingGet>(maxSlots: Handle.maxSlots)
   var requests: Slab<OpenRequest>
   var listenerCount = 0
 
@@ -47,8 +50,45 @@ package struct Endpoint: ~Copyable {
   /// UDP sockets with something to send, and streams.
   var readySockets = FIFO<SocketID>()
   var readyStreams = FIFO<SocketID>()
-  /// Slots of the connections that pack a datagram in this turn.
-  var openDatagrams = FIFO<UInt32>()
+  /// Connections with something to send over UDP that have not used up their share of this round,
+  /// in the order of their turns.
+  var ready = FIFO<ReadyConnection>()
+  /// Those that have, for the round after this one.
+  var nextRound = FIFO<ReadyConnection>()
+  /// The number of this round.
+  var round: UInt32 = 1
+  /// Datagrams that this turn may still send, and how many of them may go before those of
+  /// connections.
+  var turnDatagramsLeft: Int
+  var turnControlsLeft = 0
+  /// Accepted and not yet sent, over all connections.
+  var queuedMessages = 0
+  var queuedBytes = 0
+  /// Incomplete messages and such that wait for others, over all connections.
+  var heldBytes = 0
+  /// Connections that were refused because the box was at its marks.
+  var awaitingBox = FIFO<ReadyConnection>()
+  var limits = BoxLimits()
+  /// Listeners and clients whose program takes no more messages.
+  var fullReceivers = 0
+  /// An owner keeps messages for later, and tells how many.
+  var keepsMessages = false
+  /// The listener or client of the message that was polled last.
+  var polledReceiver: Int?
+  /// The numbered datagram at hand.
+  var arriving: ArrivingDatagram?
+  /// The ranges of the ack at hand, for reuse.
+  var ackRanges: [(first: UInt32, last: UInt32)] = []
+  /// The payload of each get over UDP that may be sent again, by its slot; and emptied buffers, for
+  /// reuse.
+  var getBytes: [[UInt8]] = []
+  var spareGetBytes: [[UInt8]] = []
+  /// Reliable messages that are done, for reuse.
+  var outboxPool = OutboxPool()
+  /// Numbered datagrams that were received.
+  package internal(set) var trackedReceived: UInt64 = 0
+  /// A reply that is sent again, for reuse.
+  var repeated: [UInt8] = []
   /// Emptied datagram buffers, for reuse.
   var buffers: [[UInt8]] = []
 
@@ -64,6 +104,7 @@ package struct Endpoint: ~Copyable {
     self.random = random
     challengeKey = self.random.word() | 1
     answerBudget = AnswerBudget(key: self.random.word())
+    turnDatagramsLeft = Int(limits.turnDatagrams)
     requests = Slab(maxSlots: min(configuration.maxOpenRequests, Handle.maxSlots))
   }
 
@@ -71,7 +112,8 @@ package struct Endpoint: ~Copyable {
     Census(
       connections: connections.count - listenerCount, listeners: listenerCount,
       pendingHellos: pendingHellos.count, tombstones: tombstones.count, getsWaiting: gets.count,
-      requestsOpen: requests.count)
+      requestsOpen: requests.count, queuedMessages: queuedMessages, queuedBytes: queuedBytes,
+      incompleteBytes: heldBytes, outboxMessages: outboxPool.inUse)
   }
 
   /// The sizes of the notes' three structures. Always out_beats = conn_status + pending_closes.
@@ -96,11 +138,11 @@ package struct Endpoint: ~Copyable {
 
   /// The options that a connection lives by: its own, or its listener's.
   func options(_ slot: Int) -> ConnectionOptions {
-    let connection = connections[slot]
-    if let state = connection.clientState { return state.options }
-    if let state = connection.listenerState { return state.options }
-    guard connection.listener != ConnectionRecord.noSlot,
-      let state = connections[Int(connection.listener)].listenerState
+    if let state = connections[slot].clientState { return state.options }
+    if let state = connections[slot].listenerState { return state.options }
+    let listener = connections[slot].listener
+    guard listener != ConnectionRecord.noSlot,
+      let state = connections[Int(listener)].listenerState
     else { return ConnectionOptions() }
     return state.options
   }
@@ -108,7 +150,8 @@ package struct Endpoint: ~Copyable {
   /// What a connection needs for messages, made on first use.
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
-    let traffic = Traffic()
+    let traffic = Traffic(options(slot))
+    if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic
     return traffic
   }
@@ -133,7 +176,8 @@ package struct Endpoint: ~Copyable {
 
   mutating func emit(
     _ kind: EventKind, _ slot: Int, _ status: Status = .ok, systemError: Int32 = 0,
-    payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none
+    payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none,
+    undelivered: Int = 0
   ) {
     var event = CoreEvent(
       kind: kind, status: status, systemError: systemError, handle: handle(slot))
@@ -143,14 +187,17 @@ package struct Endpoint: ~Copyable {
     event.getContext = getContext
     event.request = request
     event.next = next
+    event.undelivered = undelivered
     events.append(event)
   }
 
   /// The next event, or nil. What the event before it ended is freed by this call.
   package mutating func pollEvent() -> CoreEvent? {
+    settlePolledMessage()
     if let slot = deliveredEnd {
       deliveredEnd = nil
       if connections[slot].role == .listener { listenerCount -= 1 }
+      forgetUntaken(slot)
       connections.remove(slot)
     }
     guard var event = events.popFirst() else {
@@ -164,6 +211,8 @@ package struct Endpoint: ~Copyable {
     case .listeningError, .listeningEnded, .connectionSetupError, .connectionClosed,
       .connectionLost:
       deliveredEnd = slot
+    case .message, .request, .reply:
+      messagePolled(event)
     default:
       break
     }

@@ -10,6 +10,15 @@ package struct FIFO<Element> {
 
   package var first: Element? { count == 0 ? nil : ring[head] }
 
+  /// The element that is so many behind the first.
+  package subscript(offset: Int) -> Element? {
+    get { offset >= 0 && offset < count ? ring[(head + offset) & (ring.count - 1)] : nil }
+    set {
+      guard offset >= 0, offset < count, newValue != nil else { return }
+      ring[(head + offset) & (ring.count - 1)] = newValue
+    }
+  }
+
   package mutating func append(_ element: Element) {
     if count == ring.count { grow() }
     ring[(head + count) & (ring.count - 1)] = element

@@ -7,6 +7,9 @@ package struct Instant: Hashable, Comparable, Sendable {
     self.nanoseconds = nanoseconds
   }
 
+  /// Later than everything.
+  package static let never = Instant(nanoseconds: .max)
+
   package static func < (left: Instant, right: Instant) -> Bool {
     left.nanoseconds < right.nanoseconds
   }

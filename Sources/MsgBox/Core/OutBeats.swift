@@ -4,6 +4,9 @@
 /// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has
 /// to search the rotation, and a session that comes back has an id, and an entry, of its own.
 package struct OutBeats {
+  /// Instead of half an interval: nobody in this rotation owes heartbeats, so nobody is visited.
+  package static let unvisited = Interval(nanoseconds: .max)
+
   package let half: Interval
   private var rotation = FIFO<UInt64>()
   /// Up to when visits were made.
@@ -31,7 +34,7 @@ package struct OutBeats {
   /// When the next visits are due. They are made in groups, so that a large rotation does not wake
   /// the loop for each.
   package var nextVisit: Instant? {
-    guard !rotation.isEmpty else { return nil }
+    guard !rotation.isEmpty, half != Self.unvisited else { return nil }
     return visitedUntil + Interval(nanoseconds: max(step, groupSpan))
   }
 

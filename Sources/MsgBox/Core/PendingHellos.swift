@@ -7,6 +7,8 @@ struct PendingHello: Vacant, Linked {
   var remote = Address.unspecified
   var local = Address.unspecified
   var timer = TimerID.none
+  /// When the accept was sent; nil if it was sent again.
+  var acceptedAt: Instant?
   /// Its place among those of the same listener.
   var links = SlotLinks()
 

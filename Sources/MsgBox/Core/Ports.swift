@@ -23,6 +23,9 @@ package enum Action: Equatable, Sendable {
   case openStream(Handle, Address)
   /// Close the socket; nothing more is said about it, in either direction.
   case close(SocketID)
+  /// Read no more from a TCP socket until `resume`.
+  case pause(SocketID)
+  case resume(SocketID)
   /// Send FIN after what was written.
   case shutdownWrite(SocketID)
   /// Close a TCP socket with RST.

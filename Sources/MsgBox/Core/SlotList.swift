@@ -32,6 +32,18 @@ extension Slab where Record: Linked {
     list.count += 1
   }
 
+  /// The slots of a list, as they are now.
+  func members(of list: SlotList) -> [Int] {
+    var members: [Int] = []
+    members.reserveCapacity(list.count)
+    var next = list.head
+    while next != ConnectionRecord.noSlot, members.count < list.count {
+      members.append(Int(next))
+      next = self[Int(next)].links.next
+    }
+    return members
+  }
+
   mutating func unlink(_ slot: Int, from list: inout SlotList) {
     let links = self[slot].links
     if links.previous == ConnectionRecord.noSlot {

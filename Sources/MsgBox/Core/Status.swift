@@ -31,7 +31,20 @@ package enum Status: Int32, Error, CaseIterable, Sendable {
   case connectionEnded = -27
   case noMemory = -28
   case noAddress = -29
+  case notSupported = -30
+  case receiveMark = -31
+  case expired = -32
+  case superseded = -33
+  case noPeer = -34
   case endLocal = 1
   case endPeer = 2
   case endUnlistened = 3
+}
+
+extension Result where Failure == Status {
+  /// `ok`, or why not.
+  package var status: Status {
+    if case .failure(let status) = self { return status }
+    return .ok
+  }
 }

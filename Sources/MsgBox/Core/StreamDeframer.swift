@@ -25,6 +25,9 @@ package struct StreamDeframer {
   /// Whether a frame has begun and is not complete.
   package var isInsideFrame: Bool { !prefix.isEmpty || head != nil }
 
+  /// Bytes behind the head of a frame that is not complete.
+  package var heldBytes: Int { partial.count }
+
   /// The next frame of `bytes`, which must be the same until this returns nil; then all of them are
   /// consumed. A failure breaks the stream.
   package mutating func next(_ bytes: Span<UInt8>) throws(DropReason) -> Frame? {

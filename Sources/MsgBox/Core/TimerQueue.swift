@@ -10,6 +10,12 @@ package enum TimerKind: UInt8, Sendable {
   case tombstone
   /// A closing stream waits for the peer's FIN no longer.
   case linger
+  /// A numbered datagram may be lost, or more may go.
+  case recovery
+  /// An incomplete message is given up.
+  case reassembly
+  /// A message that was not sent yet may be too late.
+  case expiry
 }
 
 /// Names a scheduled timer until it fires or is cancelled.

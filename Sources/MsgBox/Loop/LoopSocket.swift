@@ -25,6 +25,10 @@ final class LoopSocket {
   var isBlocked = false
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] = []
+  /// Of a stream: it is not read, because the program takes no more.
+  var isPaused = false
+  /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
+  var isUnpolled = false
   /// Of a stream: its end was read.
   var hasReadEnd = false
   /// Of a stream: its failure was told to the core.

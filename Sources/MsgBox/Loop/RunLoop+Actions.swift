@@ -9,8 +9,33 @@ extension RunLoop {
       openDatagram(handle, remote, bufferBytes)
     case .openStream(let handle, let remote): openStream(handle, remote)
     case .close(let id): remove(id)
+    case .pause(let id): setReading(id, false)
+    case .resume(let id): setReading(id, true)
     case .shutdownWrite(let id): shutdownWrite(id)
     case .reset(let id): reset(id)
+    }
+  }
+
+  /// Whether a stream is read, or left to fill up because the program takes no more.
+  private func setReading(_ id: SocketID, _ reads: Bool) {
+    guard let socket = sockets[id], !socket.hasReadEnd, !socket.hasFailed else { return }
+    socket.isPaused = !reads
+    let interest =
+      reads ? socket.interest.union(.readable) : socket.interest.subtracting(.readable)
+    if reads, socket.isUnpolled {
+      pollAgain(socket, for: interest)
+    } else {
+      watch(socket, for: interest)
+    }
+  }
+
+  private func pollAgain(_ socket: LoopSocket, for interest: Readiness) {
+    socket.isUnpolled = false
+    socket.interest = interest
+    do throws(Errno) {
+      try poller.add(socket.fd, token: socket.token, for: interest)
+    } catch {
+      fail(socket, error)
     }
   }
 
@@ -102,7 +127,7 @@ extension RunLoop {
   /// Closes a socket. Its polling is ended first: while a forked process has the descriptor too,
   /// closing alone would leave it ready for ever.
   func remove(_ id: SocketID) {
-    if let socket = sockets[id], !socket.hasFailed { unwatch(socket) }
+    if let socket = sockets[id], !socket.hasFailed, !socket.isUnpolled { unwatch(socket) }
     sockets.remove(id)
   }
 
@@ -125,6 +150,7 @@ extension RunLoop {
   func watch(_ socket: LoopSocket, for interest: Readiness) {
     guard socket.interest != interest, socket.isOpen, !socket.hasFailed else { return }
     socket.interest = interest
+    guard !socket.isUnpolled else { return }
     do throws(Errno) {
       try poller.change(socket.fd, token: socket.token, to: interest)
     } catch {

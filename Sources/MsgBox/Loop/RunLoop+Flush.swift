@@ -1,13 +1,34 @@
 extension RunLoop {
-  /// Sends what the core has queued, as far as the system takes it. Legal inside `deliver`.
+  /// Sends what the core has queued, as far as the system takes it and a turn may send. Legal inside
+  /// `deliver`.
   package func flush() {
+    endpoint.beginTurn()
+    sendQueued()
+  }
+
+  /// Sends within what is left of this turn's share.
+  func sendQueued() {
     guard !sendsNothing else { return }
     flushDatagrams()
-    while let id = endpoint.pollStream() { writeStream(id) }
+    let ends = now + Self.sendBudget
+    while let id = endpoint.pollStream(at: now) {
+      writeStream(id)
+      if now >= ends { return }
+    }
+  }
+
+  /// In the middle of a long receive, sends what should not wait for its end: after a while, or once
+  /// so many numbered datagrams came that their senders may wait for the acknowledgement.
+  func sendBetween() {
+    guard !isEnding else { return }
+    if endpoint.trackedReceived &- trackedAtFlush >= 128 || now.since(sentAt) >= Self.sendGap {
+      flushDatagrams()
+    }
   }
 
   private func flushDatagrams() {
-    let sentAt = now
+    trackedAtFlush = endpoint.trackedReceived
+    sentAt = now
     var isFull = true
     while isFull {
       while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {

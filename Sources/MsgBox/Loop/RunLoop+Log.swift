@@ -51,8 +51,10 @@ extension RunLoop {
 
   private func level(of event: CoreEvent) -> LogLevel {
     switch event.kind {
-    case .message, .request, .reply, .writable: .debug
-    case .listeningError, .connectionSetupError, .connectionLost, .replyMissing, .error: .warning
+    case .message, .request, .reply, .writable, .delivered: .debug
+    case .listeningError, .connectionSetupError, .connectionLost, .replyMissing, .undelivered,
+      .error:
+      .warning
     case .listening, .listeningEnded, .connectionSetup, .connectionReady, .connectionClosed: .info
     }
   }

@@ -109,6 +109,7 @@ extension RunLoop {
       }
       guard socket.isOpen, !isEnding, count == DatagramBatch.capacity else { return .drained }
       if now >= turnEnds { return .more }
+      sendBetween()
     }
     return .more
   }

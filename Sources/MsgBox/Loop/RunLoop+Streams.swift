@@ -119,6 +119,15 @@ extension RunLoop {
       return .drained
     }
     guard readiness != .writable else { return .drained }
+    if socket.isPaused {
+      // What came before it hung up waits until it is read again; that it hung up would be told
+      // with each poll until then.
+      if readiness.contains(.failed), !socket.isUnpolled {
+        unwatch(socket)
+        socket.isUnpolled = true
+      }
+      return .drained
+    }
     return readStream(socket, deliver)
   }
 
@@ -126,6 +135,10 @@ extension RunLoop {
   private func readStream(
     _ socket: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
+    guard endpoint.mayRead(socket.id) else {
+      settle(deliver)
+      return .drained
+    }
     let buffer = streamBuffer ?? StreamBuffer(capacity: Self.streamReadBytes)
     streamBuffer = buffer
     do throws(Errno) {
@@ -162,7 +175,7 @@ extension RunLoop {
   func fail(_ socket: LoopSocket, _ error: Errno) {
     guard !socket.hasFailed else { return }
     socket.hasFailed = true
-    unwatch(socket)
+    if !socket.isUnpolled { unwatch(socket) }
     endpoint.streamEnded(socket.id, .reset(systemError: error.rawValue), at: now)
   }
 

@@ -1,7 +1,12 @@
 /// One box at work: the core, its sockets and its waits. Belongs to one thread.
 package final class RunLoop {
-  /// How long a turn may receive before it returns, flood or not.
-  static let budget = Interval.milliseconds(10)
+  /// How long a turn may receive before it looks at its timers, flood or not.
+  static let budget = Interval.milliseconds(6)
+  /// How long it may write to streams, before and after.
+  static let sendBudget = Interval.milliseconds(2)
+  /// What is to be sent over UDP waits no longer than this for a long receive to end: others wait
+  /// for it, and for acknowledgements most of all.
+  static let sendGap = Interval.milliseconds(1)
 
   /// The protocol state. The loop's user calls it directly, with `now`; what it queues leaves at
   /// the next `flush` or turn.
@@ -36,9 +41,13 @@ package final class RunLoop {
   var delivered = 0
   /// When this turn has used up its time.
   var turnEnds: Instant
+  /// When datagrams were last sent.
+  var sentAt: Instant
   /// How many ready sockets the last turn served before its time was up: the next one begins behind
   /// them.
   var served = 0
+  /// The numbered datagrams that were received before datagrams were last sent.
+  var trackedAtFlush: UInt64 = 0
   private var isTurning = false
   /// `shutDown` was called: nothing more is delivered.
   private(set) var isEnding = false
@@ -51,6 +60,7 @@ package final class RunLoop {
     endpoint = Endpoint(configuration: configuration, random: .system, now: now)
     drain = DrainClock(now: now)
     turnEnds = now
+    sentAt = now
     self.poller = poller
     self.wakeup = wakeup
     self.batch = batch
@@ -90,13 +100,14 @@ package final class RunLoop {
     isTurning = true
     delivered = 0
     turnEnds = now + Self.budget
+    endpoint.beginTurn()
     resumeListeners()
     settle(deliver)
-    flush()
+    sendQueued()
     let failure = receive(wait: waitMilliseconds(timeout), deliver)
     runTimers()
     settle(deliver)
-    flush()
+    sendQueued()
     noteDrops()
     isTurning = false
     if isEnding { finishShutDown() }

@@ -36,6 +36,17 @@ package enum TCPSocket {
     return error == 0 ? nil : Errno(rawValue: Int32(truncatingIfNeeded: error.magnitude))
   }
 
+  /// What the system has measured on a connection; nil if it does not tell.
+  package static func measures(of descriptor: Int32) -> TCPMeasures? {
+    var measures = cmsgbox_tcp_measures()
+    guard unsafe cmsgbox_tcp_measure(descriptor, &measures) == 0 else { return nil }
+    return TCPMeasures(
+      roundTrip: .microseconds(measures.round_trip),
+      variation: .microseconds(measures.variation),
+      leastRoundTrip: .microseconds(measures.least_round_trip),
+      resent: UInt64(measures.resent))
+  }
+
   /// Sends from the front of `bytes`; returns how many the system took.
   package static func send(_ bytes: Span<UInt8>, on descriptor: Int32) throws(Errno) -> Int {
     let result = unsafe bytes.withUnsafeBufferPointer {
@@ -52,5 +63,20 @@ package enum TCPSocket {
   /// Makes the close of the socket a reset.
   package static func resetOnClose(_ descriptor: Int32) throws(Errno) {
     _ = try checked(cmsgbox_linger_reset(descriptor))
+  }
+}
+
+/// What the system has measured on a TCP connection; zero where it has not.
+package struct TCPMeasures: Equatable, Sendable {
+  package var roundTrip: Interval
+  package var variation: Interval
+  package var leastRoundTrip: Interval
+  /// Segments that were sent again.
+  package var resent: UInt64
+}
+
+extension Interval {
+  fileprivate static func microseconds(_ count: UInt32) -> Interval {
+    Interval(nanoseconds: UInt64(count) * 1000)
   }
 }

@@ -28,8 +28,17 @@ extension [UInt8] {
 
   /// Appends a copy of borrowed bytes.
   package mutating func append(bytes: Span<UInt8>) {
-    // The one way to append a span in a single copy; the pointer does not leave the closure.
-    unsafe bytes.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
+    guard !bytes.isEmpty else { return }
+    // One block copy, where appending a collection copies byte by byte; there is room for what is
+    // copied, and no pointer leaves its closure.
+    append(addingCapacity: bytes.count) { room in
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        unsafe bytes.withUnsafeBytes { source in
+          unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
+        }
+        count = bytes.count
+      }
+    }
   }
 }
 

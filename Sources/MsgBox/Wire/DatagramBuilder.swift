@@ -1,24 +1,3 @@
-/// A packet that carries a message, but for its payload.
-package struct MessageHead: Equatable, Sendable {
-  package var kind: PacketKind
-  package var replyID: UInt16
-  /// Nil leaves the fragment block out.
-  package var messageID: UInt32?
-
-  package init(kind: PacketKind, replyID: UInt16 = 0, messageID: UInt32? = nil) {
-    self.kind = kind
-    self.replyID = replyID
-    self.messageID = messageID
-  }
-
-  fileprivate var flags: PacketHeader.Flags { messageID == nil ? [] : .fragment }
-  package var blockSize: Int { messageID == nil ? 0 : WireFormat.messageIDSize }
-
-  package func header(adding flags: PacketHeader.Flags) -> PacketHeader {
-    PacketHeader(kind: kind, flags: self.flags.union(flags), replyID: replyID)
-  }
-}
-
 /// Packs the packets of one session into a datagram of at most 1200 bytes.
 ///
 /// Each packet is written with its length; `seal` takes it out of the last one, whose body runs to
@@ -37,23 +16,45 @@ package struct DatagramBuilder: Sendable {
 
   package var isEmpty: Bool { bytes.isEmpty }
 
+  /// The payload that one more packet without further fields could have as the last of this
+  /// datagram, in bytes; 0 also if there is no room for the packet itself. The first packet is
+  /// taken to have a session id.
+  package var room: Int {
+    let start = PacketHeader.size + (isEmpty ? WireFormat.sessionSize : 0)
+    return isOpen ? max(WireFormat.maxDatagram - bytes.count - start, 0) : 0
+  }
+
+  /// The payload that a packet with this head could have as the last of this datagram, in bytes;
+  /// nil if not even an empty one fits.
+  package func room(for head: MessageHead, session: UInt64?) -> Int? {
+    let room = room(behind: head.blockSize, session: session)
+    return room >= 0 && isOpen ? room : nil
+  }
+
+  /// Begins a datagram whose receiver is to acknowledge it: its number comes first. Nothing
+  /// happens if the datagram has begun.
+  package mutating func beginNumbered(_ number: UInt32, session: UInt64?) {
+    guard isEmpty else { return }
+    _ = begin(
+      PacketHeader(kind: .datagramNumber), body: WireFormat.datagramNumberSize, session: session)
+    bytes.append(bigEndian: number)
+  }
+
   /// Appends a packet, if it fits. `session` nil leaves the session field out of the first packet.
   package mutating func append(_ head: MessageHead, session: UInt64?, payload: Span<UInt8>) -> Bool
   {
-    let body = head.blockSize + payload.count
-    let start = PacketHeader.size + (isEmpty && session != nil ? WireFormat.sessionSize : 0)
-    let room = WireFormat.maxDatagram - bytes.count - start - body
-    guard room >= 0, isEmpty || lastLength != nil else { return false }
-    let hasLength = room >= WireFormat.lengthSize
-    beginPacket(head.header(adding: hasLength ? .length : []), session: session)
-    if hasLength {
-      lastLength = bytes.count
-      bytes.append(bigEndian: UInt16(truncatingIfNeeded: body))
-    } else {
-      lastLength = nil
-    }
-    if let messageID = head.messageID { bytes.append(bigEndian: messageID) }
+    guard
+      begin(head.header(adding: []), body: head.blockSize + payload.count, session: session)
+    else { return false }
+    head.appendBlock(to: &bytes)
     bytes.append(bytes: payload)
+    return true
+  }
+
+  /// Appends an ack, if it fits. `session` nil leaves the session field out of the first packet.
+  package mutating func append(ack: AckBody, session: UInt64?) -> Bool {
+    guard begin(PacketHeader(kind: .ack), body: ack.size, session: session) else { return false }
+    ack.append(to: &bytes)
     return true
   }
 
@@ -79,9 +80,25 @@ package struct DatagramBuilder: Sendable {
     return datagram
   }
 
-  private mutating func beginPacket(_ header: PacketHeader, session: UInt64?) {
-    lastHeader = bytes.count
+  /// Whether a packet may come behind those that are there: the last one has a length.
+  private var isOpen: Bool { isEmpty || lastLength != nil }
+
+  /// The bytes that are left behind one more packet with a body of that size; negative if it does
+  /// not fit.
+  private func room(behind body: Int, session: UInt64?) -> Int {
+    let start = PacketHeader.size + (isEmpty && session != nil ? WireFormat.sessionSize : 0)
+    return WireFormat.maxDatagram - bytes.count - start - body
+  }
+
+  /// Writes header, session id and length of a packet whose body of that size is to follow; false,
+  /// and nothing is written, if it does not fit.
+  private mutating func begin(_ header: PacketHeader, body: Int, session: UInt64?) -> Bool {
+    let room = room(behind: body, session: session)
+    guard room >= 0, isOpen else { return false }
     var header = header
+    let hasLength = room >= WireFormat.lengthSize
+    if hasLength { header.flags.insert(.length) }
+    lastHeader = bytes.count
     if let session, isEmpty {
       header.flags.insert(.session)
       header.append(to: &bytes)
@@ -89,5 +106,8 @@ package struct DatagramBuilder: Sendable {
     } else {
       header.append(to: &bytes)
     }
+    lastLength = hasLength ? bytes.count : nil
+    if hasLength { bytes.append(bigEndian: UInt16(truncatingIfNeeded: body)) }
+    return true
   }
 }

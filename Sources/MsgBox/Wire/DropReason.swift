@@ -25,4 +25,10 @@ package enum DropReason: UInt8, CaseIterable, Error, Sendable {
   case sendFailed = 21
   case receiveMark = 22
   case truncated = 23
+  case duplicate = 24
+  case incomplete = 25
+  case memory = 26
+  case staleAck = 27
+  case expired = 28
+  case superseded = 29
 }

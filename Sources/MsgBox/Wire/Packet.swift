@@ -1,16 +1,50 @@
 /// One packet, parsed: the header, the fields it announces, and where its payload lies.
 ///
-///     +--------+-----------+----------+------+-------------+-----------+
-///     | header | session 8 | length 2 | id 4 | options 2.. |  payload  |
-///     +--------+-----------+----------+------+-------------+-----------+
-///                  if S        if L     if F       if O
-///                                     '----------- body ---------------'
+///     +--------+-----------+----------+------+-----------+---------+-------------+-----------+
+///     | header | session 8 | length 2 | id 4 | channel 1 | place 4 | options 2.. |  payload  |
+///     +--------+-----------+----------+------+-----------+---------+-------------+-----------+
+///                  if S        if L     if F    if kind reliable        if O
+///                                     '---------------------- body -------------------------'
 package struct Packet: Equatable, Sendable {
   package var kind: PacketKind
   package var header: PacketHeader
   package var session: UInt64?
   package var messageID: UInt32?
+  /// Of kind reliable, and of no other.
+  package var place: ChannelPlace?
   package var payload: Range<Int>
+
+  /// Of kind datagramNumber: the number; nil if the body is too short.
+  package func datagramNumber(_ datagram: Span<UInt8>) -> UInt32? {
+    guard payload.count >= WireFormat.datagramNumberSize else { return nil }
+    return datagram.bigEndian(UInt32.self, at: payload.lowerBound)
+  }
+}
+
+/// Where a reliable message belongs: its channel, and how many came before it there.
+package struct ChannelPlace: Equatable, Sendable {
+  /// 0 is unordered, 1...255 are ordered each in itself.
+  package var channel: UInt8
+  /// From 0, per channel, session and direction; wraps at 2^32.
+  package var place: UInt32
+
+  package init(channel: UInt8, place: UInt32) {
+    self.channel = channel
+    self.place = place
+  }
+
+  /// The 5 bytes at `offset`; nil if they do not lie within the bytes.
+  package init?(_ bytes: Span<UInt8>, at offset: Int) {
+    guard let channel = bytes.bigEndian(UInt8.self, at: offset),
+      let place = bytes.bigEndian(UInt32.self, at: offset + 1)
+    else { return nil }
+    self.init(channel: channel, place: place)
+  }
+
+  package func append(to bytes: inout [UInt8]) {
+    bytes.append(channel)
+    bytes.append(bigEndian: place)
+  }
 }
 
 /// What comes next in a datagram.
@@ -67,35 +101,45 @@ package struct PacketParser: Sendable {
       offset = end
       return .skip(.kind, session: session)
     }
-    if kind.isSolitary {
-      guard isFirst, !header.flags.contains(.length) else { throw .malformed }
+    if kind.isLeading {
+      guard isFirst, !kind.isSolitary || !header.flags.contains(.length) else { throw .malformed }
     }
-    let body = try PacketBody(datagram, cursor..<end, flags: header.flags)
+    let body = try PacketBody(datagram, cursor..<end, kind, header)
     offset = end
     return .packet(
       Packet(
         kind: kind, header: header, session: session, messageID: body.messageID,
-        payload: body.payload))
+        place: body.place, payload: body.payload))
   }
 }
 
 /// The optional blocks at the front of a body, and the payload behind them.
 package struct PacketBody: Equatable, Sendable {
   package var messageID: UInt32?
+  package var place: ChannelPlace?
   package var payload: Range<Int>
 
-  package init(_ bytes: Span<UInt8>, _ body: Range<Int>, flags: PacketHeader.Flags)
-    throws(DropReason)
-  {
+  package init(
+    _ bytes: Span<UInt8>, _ body: Range<Int>, _ kind: PacketKind, _ header: PacketHeader
+  ) throws(DropReason) {
     var cursor = body.lowerBound
-    if flags.contains(.fragment) {
+    if header.flags.contains(.fragment) {
       guard cursor + WireFormat.messageIDSize <= body.upperBound,
         let number = bytes.bigEndian(UInt32.self, at: cursor)
       else { throw .short }
       messageID = number
       cursor += WireFormat.messageIDSize
+    } else if header.needsMessageID(kind) {
+      throw .malformed
     }
-    if flags.contains(.options) {
+    if kind == .reliable {
+      guard cursor + WireFormat.channelPlaceSize <= body.upperBound,
+        let place = ChannelPlace(bytes, at: cursor)
+      else { throw .short }
+      self.place = place
+      cursor += WireFormat.channelPlaceSize
+    }
+    if header.flags.contains(.options) {
       cursor = try OptionBlock.end(bytes, cursor..<body.upperBound)
     }
     payload = cursor..<body.upperBound

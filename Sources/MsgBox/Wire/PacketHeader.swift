@@ -9,14 +9,23 @@ package enum PacketKind: UInt8, CaseIterable, Sendable {
   case accept = 6
   case pathChallenge = 8
   case pathResponse = 9
+  /// Which numbered datagrams, on a stream how many reliable frames, have been received.
+  case ack = 11
+  /// The number of the datagram that it begins, whose receiver is to acknowledge it.
+  case datagramNumber = 14
+  /// A one-way message that is sent until it is acknowledged.
+  case reliable = 15
 
   /// Alone in its datagram and without a length, so that one datagram causes at most one answer.
   package var isSolitary: Bool {
     switch self {
     case .hello, .accept, .pathChallenge, .pathResponse: true
-    case .oneWay, .request, .reply, .heartbeat, .close: false
+    case .oneWay, .request, .reply, .heartbeat, .close, .ack, .datagramNumber, .reliable: false
     }
   }
+
+  /// Nothing comes before it in its datagram.
+  package var isLeading: Bool { self == .datagramNumber || isSolitary }
 }
 
 /// The first 8 bytes of every packet: four unsigned 16-bit numbers, big-endian.
@@ -86,6 +95,10 @@ package struct PacketHeader: Equatable, Sendable {
 
   /// Of a close: why. A number that is not known is taken for the plain reason.
   package var closeReason: CloseReason { CloseReason(rawValue: replyID) ?? .normal }
+
+  /// Whether nothing can be done with this packet unless it has F: a reliable message is known by
+  /// its id, and so is what a fragment belongs to.
+  package func needsMessageID(_ kind: PacketKind) -> Bool { numPackets != 1 || kind == .reliable }
 
   package var messageType: UInt16 {
     WireFormat.magic << 14 | WireFormat.version << 12 | flags.rawValue | UInt16(kind)

@@ -1,9 +1,9 @@
 /// A packet on a stream: a u32 length of what follows, big-endian, then the packet.
 ///
-///     +----------+--------+-----------+------+-------------+-----------+
-///     | length 4 | header | session 8 | id 4 | options 2.. |  payload  |
-///     +----------+--------+-----------+------+-------------+-----------+
-///                         hello, accept  if F       if O
+///     +----------+--------+-----------+------+-----------+---------+-------------+-----------+
+///     | length 4 | header | session 8 | id 4 | channel 1 | place 4 | options 2.. |  payload  |
+///     +----------+--------+-----------+------+-----------+---------+-------------+-----------+
+///                         hello, accept  if F   if kind reliable         if O
 package enum StreamFrame {
   package static func append(
     _ head: MessageHead, payload: Span<UInt8>, to bytes: inout [UInt8]
@@ -11,8 +11,17 @@ package enum StreamFrame {
     let length = PacketHeader.size + head.blockSize + payload.count
     bytes.append(bigEndian: UInt32(truncatingIfNeeded: length))
     head.header(adding: []).append(to: &bytes)
-    if let messageID = head.messageID { bytes.append(bigEndian: messageID) }
+    head.appendBlock(to: &bytes)
     bytes.append(bytes: payload)
+  }
+
+  /// An ack: `ackCount` is how many reliable frames have been received in this session, modulo
+  /// 2^32.
+  package static func append(ackCount: UInt32, to bytes: inout [UInt8]) {
+    let length = PacketHeader.size + StreamAck.size
+    bytes.append(bigEndian: UInt32(truncatingIfNeeded: length))
+    PacketHeader(kind: .ack).append(to: &bytes)
+    StreamAck(count: ackCount).append(to: &bytes)
   }
 
   package static func append(
@@ -35,9 +44,11 @@ package struct FrameHead: Equatable, Sendable {
   package var header: PacketHeader
   package var session: UInt64?
   package var messageID: UInt32?
+  /// Of kind reliable, and of no other.
+  package var place: ChannelPlace?
 
-  /// The bytes of length, header, session id and message id that a frame with these first bytes
-  /// has, as far as they tell: 12 until the header is there.
+  /// The bytes of length, header, session id, message id, channel and place that a frame with
+  /// these first bytes has, as far as they tell: 12 until the header is there.
   package static func size(_ bytes: Span<UInt8>) -> Int {
     var size = WireFormat.frameLengthSize + PacketHeader.size
     guard let type = bytes.bigEndian(UInt16.self, at: WireFormat.frameLengthSize) else {
@@ -45,7 +56,12 @@ package struct FrameHead: Equatable, Sendable {
     }
     let flags = PacketHeader.Flags(rawValue: type)
     if flags.contains(.session) { size += WireFormat.sessionSize }
-    if flags.contains(.fragment) { size += WireFormat.messageIDSize }
+    if flags.contains(.fragment) {
+      size += WireFormat.messageIDSize
+      if UInt8(truncatingIfNeeded: type) == PacketKind.reliable.rawValue {
+        size += WireFormat.channelPlaceSize
+      }
+    }
     return size
   }
 
@@ -71,6 +87,12 @@ package struct FrameHead: Equatable, Sendable {
       guard let number = bytes.bigEndian(UInt32.self, at: cursor) else { throw .short }
       messageID = number
       cursor += WireFormat.messageIDSize
+    }
+    if header.kind == PacketKind.reliable.rawValue {
+      guard messageID != nil else { throw .malformed }
+      guard let place = ChannelPlace(bytes, at: cursor) else { throw .short }
+      self.place = place
+      cursor += WireFormat.channelPlaceSize
     }
     rest = Int(length) + WireFormat.frameLengthSize - cursor
     guard rest >= 0 else { throw .malformed }

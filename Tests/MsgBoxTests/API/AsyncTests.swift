@@ -136,26 +136,151 @@ struct AsyncTests {
     await server.close()
   }
 
-  @Test("Messages that nobody takes are bounded and counted; other events are not")
+  @Test("Messages that nobody takes hold their senders up, and none is lost")
   func backlog() async throws {
     let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
-    let address = try await listen(server, "tcp")
-    let connection = try await client.connect(to: address)
+    var options = Options()
+    options.receiveMarkBytes = 4 << 20
+    let listener = try await server.listen(on: "tcp://127.0.0.1:0", options: options)
+    let found = try await server.withBox { box in box.address(of: listener) }
+    let connection = try await client.connect(to: try #require(found))
     let message = [UInt8](repeating: 1, count: 1 << 20)
-    for _ in 0..<20 { try await connection.send(message) }
-    try await connection.disconnect()
-    // The end is an event that is never dropped, so the backlog is complete when it comes.
-    for await event in client.events { if case .connectionClosed = event { break } }
-    var messages = 0
-    while server.droppedEvents < 4 { await Task.yield() }
+    let sending = Task {
+      for _ in 0..<40 { try await connection.send(message, options: .reliable()) }
+      try await connection.disconnect()
+    }
+    // Nobody takes anything until something came at the mark.
+    while try await server.withBox({ box in box.statistics.messagesReceived < 4 }) {
+      await Task.yield()
+    }
+    var (messages, marks) = (0, 0)
     for await event in server.events {
       if case .message = event { messages += 1 }
-      if case .connectionClosed = event { break }
+      if case .error(.listener, let error) = event, error.code == .receiveMark { marks += 1 }
+      if case .connectionClosed(_, let error, _) = event {
+        #expect(error.code == .closedByPeer)
+        break
+      }
     }
-    #expect(messages == 16)
-    #expect(server.droppedEvents == 4)
+    try await sending.value
+    #expect(messages == 40)
+    #expect(marks >= 1)
     await client.close()
     await server.close()
+  }
+
+  @Test("Over UDP what is above the mark is dropped and counted, unless it is reliable")
+  func backlogOfDatagrams() async throws {
+    let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
+    var options = Options()
+    options.receiveMarkMessages = 10
+    let listener = try await server.listen(on: "udp://127.0.0.1:0", options: options)
+    let found = try await server.withBox { box in box.address(of: listener) }
+    let connection = try await client.connect(to: try #require(found))
+    for _ in 0..<10 { try await connection.send(reliable: [0], channel: 1) }
+    try await connection.send([1])
+    while try await server.withBox({ box in box.statistics.dropped(.receiveMark) == 0 }) {
+      await Task.yield()
+    }
+    let last = Task { try await connection.send(reliable: [2], channel: 1) }
+    var messages: [UInt8] = []
+    for await event in server.events {
+      guard case .message(_, let bytes) = event else { continue }
+      messages += bytes
+      if bytes == [2] { break }
+    }
+    try await last.value
+    #expect(messages == [UInt8](repeating: 0, count: 10) + [2])
+    await client.close()
+    await server.close()
+  }
+
+  @Test("A reliable send returns when the message has arrived", arguments: ["udp", "tcp"])
+  func reliable(_ transport: String) async throws {
+    let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
+    let address = try await listen(server, transport)
+    let connection = try await client.connect(to: address)
+    for number in UInt8(0)..<20 { try await connection.send(reliable: [number], channel: 1) }
+    // The outcome of the program's own has the context of the program.
+    try await connection.send([20], options: .reliable(channel: 1, tellingOutcomeTo: 7))
+    for await event in client.events {
+      guard case .delivered(let from, let context) = event else { continue }
+      #expect(from == connection.connection)
+      #expect(context == 7)
+      break
+    }
+    var next = UInt8(0)
+    for await event in server.events {
+      guard case .message(_, let bytes) = event else { continue }
+      #expect(bytes == [next])
+      next += 1
+      if next == 21 { break }
+    }
+    await #expect(throws: MessageError(.invalidArgument)) {
+      try await connection.send([1], options: .init(tellsOutcome: true))
+    }
+    await #expect(throws: MessageError(.invalidArgument)) {
+      try await connection.send(reliable: [1], deadline: .zero)
+    }
+    await client.close()
+    await server.close()
+  }
+
+  @Test("To all and to any; each outcome of a broadcast comes with the context of the program")
+  func targets() async throws {
+    let server = try AsyncMessageBox()
+    let listener = try await server.listen(on: "udp://127.0.0.1:0")
+    let found = try await server.withBox { box in box.address(of: listener) }
+    let address = try #require(found)
+    await #expect(throws: MessageError(.noPeer)) { try await server.sendAny([1], from: listener) }
+    var clients: [AsyncMessageBox] = []
+    for _ in 0..<3 {
+      let client = try AsyncMessageBox()
+      _ = try await client.connect(to: address)
+      clients.append(client)
+    }
+    var ready = 0
+    for await event in server.events {
+      if case .connectionReady = event { ready += 1 }
+      if ready == 3 { break }
+    }
+    let options = MessageBox.SendOptions.reliable(tellingOutcomeTo: 9)
+    #expect(try await server.broadcast([1], from: listener, options: options).reached == 3)
+    var told: Set<Connection> = []
+    for await event in server.events {
+      guard case .delivered(let connection, 9) = event else { continue }
+      told.insert(connection)
+      if told.count == 3 { break }
+    }
+    var chosen: Set<Connection> = []
+    for _ in 0..<3 { chosen.insert(try await server.sendAny([2], from: listener)) }
+    #expect(chosen == told)
+    for client in clients { await client.close() }
+    await server.close()
+  }
+
+  @Test("A cancelled get is given up in the box too; an abort is an end")
+  func cancelledGet() async throws {
+    let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
+    let address = try await listen(server, "udp")
+    async let served = serve(server)
+    let connection = try await client.connect(to: address)
+    let asking = Task { try await connection.get(Array("hold".utf8), timeout: .seconds(50)) }
+    while try await client.withBox({ box in box.statistics.getsWaiting == 0 }) {
+      await Task.yield()
+    }
+    asking.cancel()
+    await #expect(throws: MessageError(.cancelled)) { try await asking.value }
+    #expect(try await client.withBox { box in box.statistics.getsWaiting } == 0)
+    try await connection.abort()
+    for await event in client.events {
+      // The cancelled get is nobody's event.
+      #expect(event.name == "connection_closed")
+      break
+    }
+    await client.close()
+    await server.close()
+    _ = await served
   }
 
   @Test("With a wait for reconnecting, connecting goes on until somebody is there")

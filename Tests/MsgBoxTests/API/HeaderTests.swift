@@ -88,6 +88,77 @@ struct HeaderTests {
     #expect(options.maxConnections == 1_000_000)
     #expect(options.implicitPeers == false)
     #expect(options.socketBufferBytes == 4_194_304)
+    #expect(options.closeTimeout == .seconds(5))
+    #expect(options.liveness == .beat)
+    #expect(options.keepalive == .zero)
+    #expect(options.idleKeepalives == 0)
+    #expect(options.receiveMarkMessages == 65_536)
+    #expect(options.receiveMarkBytes == 16_777_216)
+    let ofBox = BoxOptions()
+    #expect(ofBox.sendMarkMessages == 262_144)
+    #expect(ofBox.sendMarkBytes == 268_435_456)
+    #expect(ofBox.receiveBytes == 268_435_456)
+    #expect(ofBox.turnDatagrams == 1000)
+  }
+
+  @Test("The modes of liveness are those of the header")
+  func liveness() {
+    #expect(Liveness.beat.rawValue == UInt8(MSG_LIVENESS_BEAT))
+    #expect(Liveness.onDemand.rawValue == UInt8(MSG_LIVENESS_ON_DEMAND))
+  }
+
+  @Test("Options keep what they are given")
+  func roundTrips() {
+    var options = Options()
+    options.closeTimeout = .seconds(1)
+    options.liveness = .onDemand
+    options.keepalive = .seconds(25)
+    options.idleKeepalives = 12
+    options.receiveMarkMessages = 3
+    options.receiveMarkBytes = 4
+    #expect(options.core.isValid)
+    #expect(options.closeTimeout == .seconds(1))
+    #expect(options.liveness == .onDemand)
+    #expect(options.keepalive == .seconds(25))
+    #expect(options.idleKeepalives == 12)
+    #expect(options.receiveMarkMessages == 3)
+    #expect(options.receiveMarkBytes == 4)
+    var ofBox = BoxOptions()
+    ofBox.sendMarkMessages = 1
+    ofBox.sendMarkBytes = 2
+    ofBox.receiveBytes = 3
+    ofBox.turnDatagrams = 4
+    #expect(ofBox.core.isValid)
+    #expect(ofBox.sendMarkMessages == 1)
+    #expect(ofBox.sendMarkBytes == 2)
+    #expect(ofBox.receiveBytes == 3)
+    #expect(ofBox.turnDatagrams == 4)
+    ofBox.turnDatagrams = 0
+    #expect(!ofBox.core.isValid)
+  }
+
+  @Test("Options of a send that cannot be are invalid arguments")
+  func sendOptions() throws {
+    let bad: [MessageBox.SendOptions] = [
+      .init(channel: 1), .init(tellsOutcome: true), .init(deadline: .zero),
+      .init(deadline: .seconds(-1)), .init(deadline: .seconds(86401)),
+    ]
+    for options in bad {
+      #expect(throws: MessageError(.invalidArgument)) { try options.core }
+    }
+    #expect(try MessageBox.SendOptions().core == SendOptions())
+    var core = SendOptions()
+    core.isReliable = true
+    core.channel = 255
+    #expect(try MessageBox.SendOptions.reliable(channel: 255).core == core)
+    core.wantsOutcome = true
+    core.context = 7
+    core.key = 9
+    core.deadline = .milliseconds(50)
+    var options = MessageBox.SendOptions.reliable(channel: 255, tellingOutcomeTo: 7)
+    options.key = 9
+    options.deadline = .milliseconds(50)
+    #expect(try options.core == core)
   }
 
   @Test("The version is that of the header")

@@ -24,8 +24,8 @@ private struct Diary {
       lines.append("\(event.name) \(context) \(String(decoding: bytes))")
     case .replyMissing(_, let error, let context):
       lines.append("\(event.name) \(context) \(error.code.name)")
-    case .connectionClosed(_, let error), .connectionLost(_, let error, _),
-      .connectionSetupError(_, let error, _), .listeningError(_, let error):
+    case .connectionClosed(_, let error, _), .connectionLost(_, let error, _, _),
+      .connectionSetupError(_, let error, _, _), .listeningError(_, let error):
       lines.append("\(event.name) \(error.code.name)")
     default: lines.append(event.name)
     }

@@ -35,12 +35,15 @@ struct CallbackTests {
         _ = client.send("message", to: up)
         _ = client.get("ignore", from: up, context: context + 100)
       }
+      simulation.run(for: .milliseconds(100))
+      _ = client.sendReliably([1], to: up, outcome: 1)
       simulation.run(for: .seconds(1))
       let other = client.connect(transport, to: address, options: options)
       simulation.run(for: .milliseconds(200))
       _ = client.disconnect(other)
       simulation.run(for: .milliseconds(200))
       simulation.change(server, client) { $0.isUp = false }
+      _ = client.sendReliably([2], to: up, outcome: 2)
       simulation.run(for: .seconds(40))
       simulation.change(server, client) { $0.isUp = true }
       simulation.run(for: .seconds(1))

@@ -189,4 +189,22 @@ struct ImplicitPeerTests {
     #expect(raw.server.log.last(.connectionClosed)?.handle == handle)
     finishAll(raw.simulation)
   }
+
+  @Test("A request of several packets can be answered")
+  func requestInParts() throws {
+    let raw = try start()
+    raw.server.onEvent = { node, event in
+      if event.kind == .request { #expect(node.answer("pong", to: event.request) == .ok) }
+    }
+    for packet in 0..<2 as Range<UInt16> {
+      raw.send(
+        RawPacket.header(
+          .request, flags: RawPacket.fragment, packets: 2, packet: packet, replyID: 9)
+          + RawPacket.u32(1) + [7])
+    }
+    #expect(raw.server.log.count(.request) == 1)
+    #expect(raw.answers == [.reply])
+    raw.server.onEvent = nil
+    finishAll(raw.simulation)
+  }
 }

@@ -97,28 +97,6 @@ struct QueueMarkTests {
     finishAll(simulation)
   }
 
-  @Test("On UDP a message that does not fit its datagram is too big, and nothing is sent")
-  func sizes() throws {
-    let pair = try Pair(.udp)
-    let bytes = { [UInt8](repeating: 3, count: $0) }
-    for size in [0, 1, 1183, 1184] {
-      #expect(pair.client.send(bytes(size), to: pair.up) == .ok)
-    }
-    #expect(pair.client.send(bytes(1185), to: pair.up) == .tooBig)
-    for size in [0, 1, 1179, 1180] {
-      #expect(pair.client.get(bytes(size), from: pair.up, context: UInt(size)) == .ok)
-    }
-    #expect(pair.client.get(bytes(1181), from: pair.up, context: 9999) == .tooBig)
-    _ = try #require(pair.server.wait(for: .request, count: 4))
-    #expect(pair.server.log.all(.message).map(\.bytes.count) == [0, 1, 1183, 1184])
-    #expect(pair.server.log.all(.request).map(\.bytes.count) == [0, 1, 1179, 1180])
-    let request = try #require(pair.server.log.last(.request)).request
-    #expect(pair.server.answer(bytes(1181), to: request) == .tooBig)
-    #expect(pair.server.answer(bytes(1180), to: request) == .ok)
-    #expect(pair.client.wait(for: .reply)?.bytes.count == 1180)
-    pair.finish()
-  }
-
   @Test(
     "A message above the largest that the peer accepts is refused at the send",
     arguments: bothTransports)

@@ -39,10 +39,10 @@ struct SessionTests {
     let own = try #require(hello.ownID)
     #expect(
       hello.bytes
-        == RawPacket.hello(own: own, lostAfter: 30_000, largest: 1184))
+        == RawPacket.hello(own: own, lostAfter: 30_000, largest: 1_048_576))
     let accept = try #require(seen[.accept])
     let session = try #require(accept.ownID)
-    #expect(accept.bytes == RawPacket.accept(own, own: session, largest: 1184))
+    #expect(accept.bytes == RawPacket.accept(own, own: session, largest: 1_048_576))
     #expect(try #require(seen[.heartbeat]).bytes == RawPacket.heartbeat(session))
     #expect(try #require(seen[.oneWay]).bytes == RawPacket.oneWay(session, "hi"))
     #expect(try #require(seen[.close]).bytes.count == 16)

@@ -342,6 +342,34 @@ struct StreamTests {
     pair.finish()
   }
 
+  @Test("A frame that would take more than a box may hold ends its connection, and no other")
+  func boxBound() throws {
+    let pair = try Pair(.tcp)
+    let other = pair.simulation.addNode("other")
+    let second = other.connect(.tcp, to: pair.address)
+    _ = try #require(other.wait(for: .connectionSetup))
+    var limits = BoxLimits()
+    limits.receiveBytes = 200_000
+    let isSet = pair.server.endpoint.setLimits(limits)
+    #expect(isSet)
+    var most = 0
+    pair.client.streamPiece = 10_000
+    pair.server.onEvent = { node, _ in most = max(most, node.endpoint.census.incompleteBytes) }
+    #expect(pair.client.send([UInt8](repeating: 1, count: 150_000), to: pair.up) == .ok)
+    pair.run(for: .seconds(5))
+    #expect(pair.server.log.last(.message)?.bytes.count == 150_000)
+    #expect(pair.client.send([UInt8](repeating: 1, count: 400_000), to: pair.up) == .ok)
+    let closed = try #require(pair.client.wait(for: .connectionClosed))
+    #expect(closed.status == .overload)
+    #expect(pair.server.log.last(.connectionClosed)?.status == .overload)
+    #expect(pair.server.dropped(.memory) == 1 && most <= 210_000)
+    #expect(pair.server.endpoint.census.incompleteBytes == 0)
+    #expect(other.send("still there", to: second) == .ok)
+    pair.run(for: .seconds(1))
+    #expect(pair.server.log.last(.message)?.text == "still there")
+    pair.finish()
+  }
+
   @Test("A listener out of descriptors tells once, and goes on")
   func acceptFails() throws {
     let server = try startServer()

@@ -41,7 +41,7 @@ final class TestLoop {
   }
 
   func get(_ bytes: [UInt8], from handle: Handle) -> Status {
-    loop.endpoint.get(bytes.span, from: handle, context: 0, timeout: nil, at: loop.now)
+    loop.endpoint.get(bytes.span, from: handle, context: 0, timeout: nil, at: loop.now).status
   }
 
   func disconnect(_ handle: Handle) -> Status {

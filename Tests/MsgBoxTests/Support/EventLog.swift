@@ -12,6 +12,7 @@ struct LoggedEvent {
   var request: Handle
   var context: UInt
   var getContext: UInt
+  var undelivered: Int
   var bytes: [UInt8]
 
   init(_ event: CoreEvent, bytes: [UInt8], at time: Instant) {
@@ -25,6 +26,7 @@ struct LoggedEvent {
     request = event.request
     context = event.userWords.context
     getContext = event.getContext
+    undelivered = event.undelivered
     self.bytes = bytes
   }
 

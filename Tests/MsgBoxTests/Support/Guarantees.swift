@@ -21,6 +21,10 @@ struct Guarantees {
   /// The contexts of the gets that wait. Beside the records, so that looking at one of those copies
   /// no set.
   private var gets: [Handle: Set<UInt>] = [:]
+  /// What the handles of gets name, and which were cancelled.
+  private var getsByHandle: [Handle: (connection: Handle, context: UInt)] = [:]
+  private var cancelled: Set<UInt> = []
+  private var ledger = SendLedger()
   private var openRequests: [Handle: Handle] = [:]
   private var justEnded: Handle?
   private var isShutDown = false
@@ -40,6 +44,9 @@ struct Guarantees {
     records.filter { $0.value.isOpen && !$0.value.hasEnded && !$0.value.isListener }
       .keys.sorted { $0.rawValue < $1.rawValue }
   }
+
+  /// Reliable messages whose outcome was asked for and has not come.
+  var outcomesMissing: Int { ledger.outcomesMissing }
 
   func isListener(_ handle: Handle) -> Bool { records[handle]?.isListener ?? false }
 
@@ -62,6 +69,8 @@ struct Guarantees {
   }
 
   func called(_ call: String, _ handle: Handle, _ status: Status) {
+    // What a build of the core lacks is refused before anything is looked at.
+    if status == .notSupported { return }
     guard let record = records[handle] else {
       if status == .ok { fail("\(call) on an unknown handle is accepted") }
       return
@@ -75,10 +84,40 @@ struct Guarantees {
     }
   }
 
-  mutating func getBegan(_ handle: Handle, _ context: UInt) {
+  mutating func sends(_ handle: Handle, _ options: SendOptions, _ status: Status) {
+    called("send", handle, status)
+    if status == .ok { fail(ledger.sent(handle, options)) }
+  }
+
+  mutating func broadcasts(
+    _ listener: Handle, _ options: SendOptions, _ report: BroadcastReport
+  ) {
+    called("broadcast", listener, report.status)
+    if Set(report.skipped.map(\.handle)).count != report.skipped.count {
+      fail("a broadcast skips a connection twice")
+    }
+    for skipped in report.skipped {
+      if skipped.status.rawValue >= 0 { fail("a broadcast skips without a reason") }
+      guard let record = records[skipped.handle] else { continue }
+      if record.listener != listener { fail("a broadcast skips a connection of another listener") }
+    }
+    if report.status == .ok { ledger.broadcast(listener, options, count: report.queued) }
+  }
+
+  mutating func getBegan(_ handle: Handle, _ context: UInt, _ get: Handle) {
+    ledger.sent(handle)
+    getsByHandle[get] = (handle, context)
     if !gets[handle, default: []].insert(context).inserted {
       fail("the test uses the context \(context) twice")
     }
+  }
+
+  mutating func cancelled(_ get: Handle, _ status: Status) {
+    guard status == .ok else { return }
+    guard let known = getsByHandle.removeValue(forKey: get),
+      gets[known.connection]?.contains(known.context) == true
+    else { return fail("a get that does not wait is cancelled") }
+    cancelled.insert(known.context)
   }
 
   mutating func answered(_ request: Handle, _ status: Status) {
@@ -88,8 +127,15 @@ struct Guarantees {
     }
     if status == .ok {
       openRequests[request] = nil
+      ledger.sent(connection)
       if records[connection]?.isEnding == true { fail("an answer is accepted after the end") }
     }
+  }
+
+  /// Unlike other calls, it may follow a disconnect that is not through.
+  mutating func aborts(_ handle: Handle, _ status: Status) {
+    if status != .ok || !isAlive(handle) { called("abort", handle, status) }
+    if status == .ok { endDecided(handle) }
   }
 
   mutating func endDecided(_ handle: Handle) {
@@ -126,6 +172,7 @@ struct Guarantees {
     case .reply, .replyMissing: replied(event)
     case .listeningError, .connectionSetupError: failedToOpen(event)
     case .connectionClosed, .connectionLost, .listeningEnded: ended(event)
+    case .delivered, .undelivered: settled(event)
     case .error: if !isAlive(event.handle) { fail("an error of a handle that is not alive") }
     }
     checkWords(event, endpoint)
@@ -176,6 +223,23 @@ struct Guarantees {
     if gets[event.handle]?.remove(event.getContext) == nil {
       fail("\(event.kind) to no get that waits (context \(event.getContext))")
     }
+    checkCancelled(event)
+    if event.kind == .reply { ledger.replied(event.handle) }
+  }
+
+  private mutating func checkCancelled(_ event: LoggedEvent) {
+    guard cancelled.remove(event.getContext) != nil else { return }
+    if event.kind != .replyMissing || event.status != .cancelled {
+      fail("a get that was cancelled ends with \(event.kind), \(event.status)")
+    }
+  }
+
+  private mutating func settled(_ event: LoggedEvent) {
+    guard let record = records[event.handle], !record.hasEnded else {
+      return fail("\(event.kind) outside of a connection's life")
+    }
+    if event.kind == .delivered, !record.isOpen { fail("delivered before the setup") }
+    fail(ledger.outcome(event))
   }
 
   private mutating func failedToOpen(_ event: LoggedEvent) {
@@ -197,6 +261,7 @@ struct Guarantees {
     if record.hasEnded { fail("\(event.kind) is a second end") }
     let missing = gets.removeValue(forKey: event.handle)?.count ?? 0
     if missing > 0 { fail("\(event.kind) before \(missing) missing replies") }
+    if !record.isListener { fail(ledger.ended(event)) }
     records[event.handle]?.hasEnded = true
     records[record.listener]?.liveConnections -= 1
     justEnded = event.handle
@@ -206,7 +271,8 @@ struct Guarantees {
     }
   }
 
-  private func fail(_ text: String) {
+  private func fail(_ text: String?) {
+    guard let text else { return }
     report("\(name): \(text)")
   }
 }

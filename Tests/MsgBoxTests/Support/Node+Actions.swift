@@ -11,6 +11,8 @@ extension Node {
     case .openStream(let handle, let remote): openStream(handle, remote)
     case .close(let id): removeSocket(id)?.stream?.close()
     case .shutdownWrite(let id): socket(id)?.stream?.shutDownWrite()
+    case .pause(let id): socket(id)?.stream?.pauseReading()
+    case .resume(let id): socket(id)?.stream?.resumeReading()
     case .reset(let id): removeSocket(id)?.stream?.reset()
     }
   }

@@ -41,10 +41,7 @@ extension Node {
   }
 
   func send(_ bytes: [UInt8], to handle: Handle) -> Status {
-    let status = endpoint.send(bytes.span, to: handle, at: now)
-    guarantees.called("send", handle, status)
-    scheduleTurn()
-    return status
+    send(bytes, to: handle, options: SendOptions())
   }
 
   func send(_ text: String, to handle: Handle) -> Status {
@@ -54,12 +51,7 @@ extension Node {
   func get(
     _ bytes: [UInt8], from handle: Handle, context: UInt, timeout: Interval? = nil
   ) -> Status {
-    let status = endpoint.get(
-      bytes.span, from: handle, context: context, timeout: timeout, at: now)
-    guarantees.called("get", handle, status)
-    if status == .ok { guarantees.getBegan(handle, context) }
-    scheduleTurn()
-    return status
+    ask(bytes, from: handle, context: context, timeout: timeout).status
   }
 
   func get(

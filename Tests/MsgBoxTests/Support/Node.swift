@@ -25,6 +25,11 @@ final class Node {
   /// Datagrams and inputs that a turn takes before it looks at its timers; the rest waits in the
   /// kernel.
   var inputsPerTurn = Int.max
+  /// Bytes of datagrams that the kernel keeps for each socket while the program does not receive;
+  /// more are lost.
+  var receiveBufferBytes = Int.max
+  /// Datagrams that found that buffer full.
+  private(set) var receiveBufferDrops = 0
   private(set) var actions: [Action] = []
 
   var sockets: [SimulatedSocket?] = []
@@ -226,6 +231,7 @@ final class Node {
 
   private func drainTransmits() -> Bool {
     var any = false
+    endpoint.beginTurn()
     while let transmit = nextTransmit() {
       any = true
       guard let socket = socket(transmit.socket) else {
@@ -252,12 +258,13 @@ final class Node {
 
   /// The bytes of the next datagram of the endpoint, for tests that drive it themselves.
   func takeDatagram() -> [UInt8]? {
-    nextTransmit().map { Array(transmitBuffer[..<$0.count]) }
+    endpoint.beginTurn()
+    return nextTransmit().map { Array(transmitBuffer[..<$0.count]) }
   }
 
   private func drainStreams() -> Bool {
     var any = false
-    while let id = endpoint.pollStream() {
+    while let id = endpoint.pollStream(at: now) {
       any = true
       guard let side = socket(id)?.stream else {
         simulation.violation("\(name): bytes for a stream that is closed")
@@ -290,7 +297,13 @@ final class Node {
   /// Whether there was a socket for it.
   func receive(_ datagram: Datagram) -> Bool {
     guard isAlive, let socket = datagramSocket(for: datagram) else { return false }
+    guard datagram.bytes.count <= receiveBufferBytes - socket.waitingBytes else {
+      receiveBufferDrops += 1
+      return true
+    }
+    socket.waitingBytes += datagram.bytes.count
     enter { [self] in
+      socket.waitingBytes -= datagram.bytes.count
       guard sockets.indices.contains(Int(socket.id.rawValue)),
         sockets[Int(socket.id.rawValue)] === socket
       else { return }

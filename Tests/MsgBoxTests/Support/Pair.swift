@@ -60,6 +60,8 @@ private func endEverything(_ simulation: Simulation) {
 private func checkEmpty(_ node: Node) {
   let alive = node.guarantees.handlesAlive.count
   if alive > 0 { node.simulation.violation("\(node.name): \(alive) handles have no end") }
+  let outcomes = node.guarantees.outcomesMissing
+  if outcomes > 0 { node.simulation.violation("\(node.name): \(outcomes) outcomes are missing") }
   let census = node.endpoint.census
   if !census.isEmpty { node.simulation.violation("\(node.name): holds \(census) at the end") }
   if node.openSockets > 0 {
@@ -85,7 +87,8 @@ extension Census {
   /// Whether nothing at all is held.
   var isEmpty: Bool {
     connections == 0 && listeners == 0 && pendingHellos == 0 && tombstones == 0
-      && getsWaiting == 0 && requestsOpen == 0
+      && getsWaiting == 0 && requestsOpen == 0 && queuedMessages == 0 && queuedBytes == 0
+      && incompleteBytes == 0 && outboxMessages == 0
   }
 }
 

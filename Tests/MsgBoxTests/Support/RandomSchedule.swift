@@ -7,20 +7,30 @@ struct RandomSchedule {
   private let transport: Transport?
   private var random: SeededRandom
   private var listeners: [(node: Node, transport: Transport, address: Address)] = []
-  private let programs = Programs()
+  private let programs: Programs
   /// Whether `record` is wanted.
   var isRecording = false
   /// Every event of every node, one line each.
   private(set) var record: [String] = []
 
   /// What the programs of the nodes remember.
-  private final class Programs {
+  final class Programs {
     var waiting: [(node: Node, request: Handle)] = []
     var contexts: UInt = 1
+    /// Gets that may still be cancelled.
+    var gets: [(node: Node, get: Handle)] = []
+    /// What was sent reliably; nil if the programs send plainly alone.
+    let flows: Flows?
+
+    init(flows: Flows?) {
+      self.flows = flows
+    }
   }
 
-  /// `transport` nil is both.
-  init(seed: UInt64, transport: Transport?) {
+  /// `transport` nil is both. With `mixesSends` the programs send in every way and any size, and
+  /// what arrives is checked.
+  init(seed: UInt64, transport: Transport?, mixesSends: Bool = false) {
+    programs = Programs(flows: mixesSends ? Flows() : nil)
     simulation = Simulation(seed: seed)
     self.transport = transport
     random = SeededRandom(seed: seed ^ 0x5851_f42d_4c95_7f2d)
@@ -60,6 +70,9 @@ struct RandomSchedule {
       let node = simulation.addNode("node \(number)")
       let seed = random.word()
       node.streamPiece = random.chance(300) ? random.within(1...40) : nil
+      if programs.flows != nil, random.chance(300) {
+        node.receiveBufferBytes = random.within(1200...60_000)
+      }
       let programs = programs
       var dice = SeededRandom(seed: seed)
       node.onEvent = { node, event in Self.react(node, event, &dice, programs) }
@@ -71,7 +84,9 @@ struct RandomSchedule {
     let loss = random.element(of: [0, 0, 10, 100, 300]) ?? 0
     let disorder = random.element(of: [0, 0, 20, 200]) ?? 0
     let latency = UInt64(random.within(0...60))
+    let bandwidth = programs.flows == nil ? 0 : random.element(of: [0, 0, 1, 10]) ?? 0
     simulation.changeAll { conditions in
+      conditions.bandwidth = UInt64(bandwidth) * 1_000_000
       conditions.latency = .milliseconds(latency)
       conditions.jitter = .milliseconds(latency / 2)
       conditions.loss = loss
@@ -201,6 +216,7 @@ struct RandomSchedule {
   private static func talk(
     _ node: Node, _ handle: Handle, _ random: inout SeededRandom, _ programs: Programs
   ) {
+    if programs.flows != nil { return talkInAnyWay(node, handle, &random, programs) }
     for _ in 0..<random.within(1...3) {
       let bytes = random.bytes(random.chance(100) ? random.below(1300) : random.below(40))
       if random.chance(500) {
@@ -217,14 +233,20 @@ struct RandomSchedule {
   private static func react(
     _ node: Node, _ event: LoggedEvent, _ random: inout SeededRandom, _ programs: Programs
   ) {
+    if event.kind == .message, let error = programs.flows?.receive(event.bytes) {
+      node.simulation.violation("\(node.name): \(error)")
+    }
     if event.kind == .request {
-      if random.chance(600) {
+      if programs.flows != nil, random.chance(200) {
+        _ = node.answer(random.bytes(random.below(30_000)), to: event.request)
+      } else if random.chance(600) {
         _ = node.answer(event.bytes, to: event.request)
       } else if random.chance(500) {
         programs.waiting.append((node, event.request))
       }
     }
     if random.chance(80) { talk(node, event.handle, &random, programs) }
+    if programs.flows != nil, random.chance(15) { _ = node.abort(event.handle) }
     if random.chance(25) { _ = node.disconnect(event.handle) }
     if random.chance(10) {
       _ = node.unlisten(event.listener == .none ? event.handle : event.listener)

@@ -13,6 +13,8 @@ final class SimulatedSocket {
   var kind: Kind
   var local: Address
   var remote: Address?
+  /// Bytes of datagrams that the program has not received yet.
+  var waitingBytes = 0
 
   init(id: SocketID, kind: Kind, local: Address, remote: Address? = nil) {
     self.id = id
@@ -31,6 +33,10 @@ final class StreamSide {
   private enum Segment {
     case bytes([UInt8])
     case fin
+
+    var count: Int {
+      if case .bytes(let bytes) = self { bytes.count } else { 0 }
+    }
   }
 
   /// Bytes that fit between a `write` here and the `read` of the peer.
@@ -53,6 +59,10 @@ final class StreamSide {
   private var isFull = false
   private var hasShutDown = false
   private var unread = 0
+  private var isPaused = false
+  /// What came while it was not read, in order.
+  private var kept: [Segment] = []
+  private var keptEnd: StreamEnd?
 
   init(_ node: Node, local: Address, remote: Address) {
     self.node = node
@@ -83,6 +93,26 @@ final class StreamSide {
     inFlight += count
     isFull = count < bytes.count
     return count
+  }
+
+  func pauseReading() {
+    isPaused = true
+  }
+
+  func resumeReading() {
+    isPaused = false
+    simulation.schedule(after: Interval(nanoseconds: 0)) { [self] in readKept() }
+  }
+
+  private func readKept() {
+    while !isPaused, !kept.isEmpty {
+      guard case .bytes(let bytes) = kept.removeFirst(), let peer else { continue }
+      hand(bytes, from: peer)
+    }
+    if !isPaused, let end = keptEnd {
+      keptEnd = nil
+      handEnd(end)
+    }
   }
 
   func shutDownWrite() {
@@ -119,7 +149,8 @@ final class StreamSide {
 
   private func append(_ segment: Segment) {
     segments.append(segment)
-    lastArrival = max(lastArrival, simulation.now + link.delay(random: &simulation.random))
+    let departure = link.streamDeparture(of: segment.count, at: simulation.now)
+    lastArrival = max(lastArrival, departure + link.delay(random: &simulation.random))
     if simulation.random.chance(link.conditions.loss) {
       lastArrival = lastArrival + .milliseconds(200)
     }
@@ -156,6 +187,11 @@ final class StreamSide {
       return onBytes(bytes)
     }
     unread += bytes.count
+    if isPaused || !kept.isEmpty { return kept.append(.bytes(bytes)) }
+    hand(bytes, from: sender)
+  }
+
+  private func hand(_ bytes: [UInt8], from sender: StreamSide) {
     node.enter { [self] in
       unread -= bytes.count
       sender.wasRead(bytes.count)
@@ -166,6 +202,14 @@ final class StreamSide {
 
   private func takeEnd(_ end: StreamEnd) {
     if let onEnd { return onEnd(end) }
+    if isPaused || !kept.isEmpty {
+      keptEnd = keptEnd ?? end
+      return
+    }
+    handEnd(end)
+  }
+
+  private func handEnd(_ end: StreamEnd) {
     node.enter { [self] in
       guard let socket else { return }
       node.endStream(end, on: socket.id)

@@ -92,6 +92,15 @@ final class Simulation {
     }
   }
 
+  /// Sends what goes from any of `sources` to any of `destinations` through one pipe.
+  func share(_ bottleneck: Bottleneck, from sources: [Node], to destinations: [Node]) {
+    for from in sources.flatMap(\.addresses) {
+      for to in destinations.flatMap(\.addresses) {
+        link(from: from, to: to).bottleneck = bottleneck
+      }
+    }
+  }
+
   /// Changes every direction, those to come included.
   func changeAll(_ body: (inout LinkConditions) -> Void) {
     body(&conditions)

@@ -6,8 +6,8 @@ import Testing
 @Suite struct NotesExampleTests {
   typealias Messages = [(head: MessageHead, payload: [UInt8])]
 
-  static let hello = Introduction(session: clientSession, lostAfter: 30_000, largest: 1184)
-  static let accept = Introduction(session: serverSession, lostAfter: 30_000, largest: 1184)
+  static let hello = udp(clientSession)
+  static let accept = udp(serverSession)
   static let token: UInt64 = 0x0123_4567_89ab_cdef
   static let hi = Array("hi".utf8)
   static let time = Array("time?".utf8)
@@ -15,6 +15,10 @@ import Testing
   static let request = MessageHead(kind: .request, replyID: 1, messageID: 0)
   static let reply = MessageHead(kind: .reply, replyID: 1, messageID: 0)
   static let oneWay = MessageHead(kind: .oneWay)
+  static let reliable = MessageHead(
+    kind: .reliable, messageID: 7, place: ChannelPlace(channel: 1, place: 2))
+  static let secondPart = MessageHead(
+    kind: .request, replyID: 1, messageID: 9, numPackets: 2, packetID: 1)
 
   /// What this implementation sends, by name.
   static let sent: [String: [UInt8]?] = [
@@ -28,6 +32,12 @@ import Testing
     "accept": ControlPacket.accept(accept).bytes(session: clientSession),
     "path_challenge": ControlPacket.pathChallenge(token).bytes(session: serverSession),
     "path_response": ControlPacket.pathResponse(token).bytes(session: clientSession),
+    "ack": ack,
+    "datagram_number": numbered(42, []),
+    "reliable": numbered(0, [(reliable, hi)]),
+    "fragment_0": packed([(fragment(0), Array("hel".utf8))]),
+    "fragment_1": packed([(fragment(1), Array("lo".utf8))]),
+    "fragment_of_request": numbered(1, [(secondPart, Array("lo".utf8))]),
     "packed": packed([(oneWay, hi), (request, time), (oneWay, [])]),
     "packed_close": packed([(oneWay, hi)], then: .close(.normal)),
     "implicit_one_way": packed([(oneWay, hi)], session: nil),
@@ -37,17 +47,53 @@ import Testing
     "tcp_one_way": oneWay.frame(hi),
     "tcp_request": request.frame(time),
     "tcp_reply": reply.frame(noon),
+    "tcp_reliable": reliable.frame(hi),
+    "tcp_ack": tcpAck,
     "tcp_heartbeat": ControlPacket.heartbeat.frame(session: nil),
     "tcp_close": ControlPacket.close(.normal).frame(session: nil),
   ]
 
+  static let ack: [UInt8]? = {
+    var builder = DatagramBuilder(buffer: [])
+    let ack = AckBody(largest: 10, delay: 25, ranges: [(9, 10), (7, 7), (0, 3)])
+    return builder.append(ack: ack, session: clientSession) ? builder.seal() : nil
+  }()
+
+  static let tcpAck: [UInt8] = {
+    var bytes: [UInt8] = []
+    StreamFrame.append(ackCount: 3, to: &bytes)
+    return bytes
+  }()
+
+  static func fragment(_ index: UInt16) -> MessageHead {
+    MessageHead(kind: .oneWay, messageID: 8, numPackets: 2, packetID: index)
+  }
+
+  static func numbered(_ number: UInt32, _ messages: Messages) -> [UInt8]? {
+    var builder = DatagramBuilder(buffer: [])
+    builder.beginNumbered(number, session: serverSession)
+    for (head, payload) in messages {
+      guard builder.append(head, session: serverSession, payload: payload.span) else { return nil }
+    }
+    return builder.seal()
+  }
+
+  static func udp(_ session: UInt64) -> Introduction {
+    Introduction(
+      session: session, lostAfter: 30_000, largest: UInt32(WireFormat.defaultDatagramLargest))
+  }
+
   static func tcp(_ session: UInt64) -> Introduction {
     Introduction(
-      session: session, lostAfter: 30_000, largest: UInt32(WireFormat.maxStreamMessage))
+      session: session, lostAfter: 30_000, largest: UInt32(WireFormat.defaultStreamLargest))
   }
 
   /// What this implementation only receives: its parse, as kinds and payloads or reasons.
   static let received: [String: [String]] = [
+    "ack_of_wrong_size": ["malformed ack"],
+    "number_not_first": ["oneWay hi", "drop malformed"],
+    "reliable_without_id": ["drop malformed"],
+    "fragment_without_id": ["drop malformed"],
     "options_skipped": ["oneWay hi"],
     "option_not_understood": ["drop option"],
     "unknown_kind_skipped": ["skip kind", "oneWay hi"],
@@ -57,6 +103,9 @@ import Testing
 
   static func description(of step: PacketStep, _ datagram: [UInt8]) -> String {
     switch step {
+    case .packet(let packet)
+    where packet.kind == .ack && AckReader(datagram.span, packet.payload) == nil:
+      "malformed ack"
     case .packet(let packet):
       "\(packet.kind) \(String(decoding: datagram[packet.payload], as: UTF8.self))"
     case .skip(let reason, _): "skip \(reason)"

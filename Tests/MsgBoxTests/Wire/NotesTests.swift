@@ -87,6 +87,12 @@ import Testing
       ("max_connections", UInt64(options.maxConnections)),
       ("implicit_peers", options.implicitPeers ? 1 : 0),
       ("socket_buffer_bytes", UInt64(options.socketBufferBytes)),
+      ("close_timeout_ms", options.closeTimeout.millisecondsRoundedUp),
+      ("liveness", UInt64(options.liveness.rawValue)),
+      ("keepalive_ms", options.keepalive.millisecondsRoundedUp),
+      ("idle_keepalives", UInt64(options.idleKeepalives)),
+      ("receive_mark_messages", UInt64(options.receiveMarkMessages)),
+      ("receive_mark_bytes", UInt64(options.receiveMarkBytes)),
     ]
     let rows = try Document(file).table(under: "Options")
     #expect(rows.map { $0[0] } == defaults.map(\.0))
@@ -100,10 +106,18 @@ import Testing
       ("largest datagram", WireFormat.maxDatagram),
       ("largest payload of a lone one-way message over UDP", WireFormat.maxLonePayload),
       (
-        "largest payload of a request or reply over UDP",
+        "largest payload of a lone request or reply over UDP",
         WireFormat.maxLonePayload - WireFormat.messageIDSize
       ),
-      ("largest message over TCP", WireFormat.maxStreamMessage),
+      ("payload of a fragment of a one-way message", WireFormat.oneWayFragment),
+      ("payload of a fragment of a request or reply", WireFormat.requestFragment),
+      ("payload of a fragment of a reliable message", WireFormat.reliableFragment),
+      ("packets of a message", WireFormat.maxPackets),
+      ("channel window", Int(WireFormat.channelWindow)),
+      ("ranges of an ack", WireFormat.maxAckRanges),
+      ("largest message over UDP unless set", WireFormat.defaultDatagramLargest),
+      ("largest message over TCP unless set", WireFormat.defaultStreamLargest),
+      ("largest message that may be set", WireFormat.maxMessage),
       ("what a frame may have besides its message", WireFormat.frameOverhead),
       ("least lost_after believed", Int(WireFormat.leastLostAfter)),
       ("pending hellos", configuration.maxPendingHellos),

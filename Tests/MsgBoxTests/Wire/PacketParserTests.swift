@@ -63,10 +63,13 @@ import Testing
     #expect(steps(withLength) == [.drop(.malformed)])
   }
 
-  @Test("The five kinds that share datagrams, and no others")
+  @Test("The kinds that share datagrams, and no others")
   func sociable() {
     let sociable = PacketKind.allCases.filter { !$0.isSolitary }
-    #expect(sociable == [.oneWay, .request, .reply, .heartbeat, .close])
+    #expect(
+      sociable == [
+        .oneWay, .request, .reply, .heartbeat, .close, .ack, .datagramNumber, .reliable,
+      ])
   }
 
   static let unknownKinds = (UInt8.min...UInt8.max).filter { PacketKind(rawValue: $0) == nil }

@@ -49,6 +49,22 @@ import Testing
     #expect(try FrameHead(accept.span).rest == Introduction.acceptSize)
   }
 
+  static let reliable = MessageHead(
+    kind: .reliable, messageID: 7, place: ChannelPlace(channel: 255, place: 0x0102_0304))
+
+  @Test("A reliable frame has channel and place behind its id")
+  func reliable() throws {
+    let frame = Self.reliable.frame([0xaa])
+    #expect(
+      frame == [0, 0, 0, 18] + [0xc2, 15, 0, 1, 0, 0, 0, 0] + [0, 0, 0, 7]
+        + [255, 1, 2, 3, 4] + [0xaa])
+    #expect(FrameHead.size(frame.span) == 21)
+    let head = try FrameHead(frame.span)
+    #expect(head.place == Self.reliable.place)
+    #expect(head.messageID == 7)
+    #expect(head.rest == 1)
+  }
+
   @Test("The size of a head is 12 until its flags are there", arguments: 0...5)
   func sizeOfPart(count: Int) {
     let frame = Self.request.frame([])
@@ -58,7 +74,7 @@ import Testing
   @Test("Every truncation of a head is short")
   func truncated() {
     let accept = ControlPacket.accept(HandshakeTests.introduction).frame(session: clientSession)
-    for frame in [Self.request.frame([]), accept] {
+    for frame in [Self.request.frame([]), Self.reliable.frame([]), accept] {
       for count in 0..<FrameHead.size(frame.span) {
         #expect(throws: DropReason.short) { try FrameHead(frame.span.extracting(first: count)) }
       }
@@ -68,12 +84,15 @@ import Testing
   @Test(
     "What no frame can be is malformed",
     arguments: [
-      // A length; more than one packet; a body that ends before the message id; before the session.
+      // A length; more than one packet; a body that ends before the message id; before the session;
+      // a reliable message without an id; a body that ends before its place.
       [0, 0, 0, 10, 0xc4, 0, 0, 1, 0, 0, 0, 0, 0, 0],
       [0, 0, 0, 8, 0xc0, 0, 0, 2, 0, 0, 0, 0],
       [0, 0, 0, 8, 0xc0, 0, 0, 2, 0, 1, 0, 0],
       [0, 0, 0, 8, 0xc2, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
       [0, 0, 0, 15, 0xc8, 6, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+      [0, 0, 0, 17, 0xc0, 15, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1],
+      [0, 0, 0, 16, 0xc2, 15, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1],
     ] as [[UInt8]])
   func malformed(frame: [UInt8]) {
     #expect(throws: DropReason.malformed) { try FrameHead(frame.span) }
@@ -90,9 +109,9 @@ import Testing
     #expect(isGood(8, maxMessage: 0) == true)
     #expect(isGood(164, maxMessage: 100) == true)
     #expect(isGood(165, maxMessage: 100) == false)
-    #expect(isGood(16_777_280, maxMessage: WireFormat.maxStreamMessage) == true)
-    #expect(isGood(16_777_281, maxMessage: WireFormat.maxStreamMessage) == false)
-    #expect(isGood(.max, maxMessage: WireFormat.maxStreamMessage) == false)
+    #expect(isGood(16_777_280, maxMessage: WireFormat.defaultStreamLargest) == true)
+    #expect(isGood(16_777_281, maxMessage: WireFormat.defaultStreamLargest) == false)
+    #expect(isGood(.max, maxMessage: WireFormat.defaultStreamLargest) == false)
     #expect(isGood(.max, maxMessage: .max - 64) == true)
     for count in 0..<4 {
       let bytes = [UInt8](repeating: 0xff, count: count)

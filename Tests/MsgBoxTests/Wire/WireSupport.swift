@@ -103,6 +103,16 @@ let sampleDatagrams: [[UInt8]] = {
     packed([(oneWay, word), (request, word)], then: .heartbeat),
     packed([(MessageHead(kind: .request, replyID: 5), word)], session: nil),
   ]
+  var numbered = DatagramBuilder(buffer: [])
+  numbered.beginNumbered(77, session: serverSession)
+  _ = numbered.append(
+    ack: AckBody(largest: 9, delay: 1, ranges: [(7, 9), (1, 3)]), session: serverSession)
+  for index in 0..<2 as Range<UInt16> {
+    let head = MessageHead(
+      kind: .reliable, messageID: 7, numPackets: 2, packetID: index,
+      place: ChannelPlace(channel: 1, place: 5))
+    _ = numbered.append(head, session: serverSession, payload: word.span)
+  }
   let controls = [
     ControlPacket.hello(hello).bytes(session: 0),
     ControlPacket.accept(accept).bytes(session: clientSession),
@@ -111,5 +121,5 @@ let sampleDatagrams: [[UInt8]] = {
     ControlPacket.pathChallenge(0x0123_4567_89ab_cdef).bytes(session: serverSession),
     ControlPacket.pathResponse(0x0123_4567_89ab_cdef).bytes(session: clientSession),
   ]
-  return messages.compactMap { $0 } + controls
+  return messages.compactMap { $0 } + controls + [numbered.seal()]
 }()

@@ -15,13 +15,18 @@
     }
 
     /// The events that nobody has taken yet.
-    let backlog = EventBacklog()
+    let backlog: EventBacklog
     private let waker: MessageBox.Waker
     private let state = Mutex(State())
-    private let calls = Atomic<UInt>(0)
+    private let calls = Atomic<UInt>(firstCall)
+
+    /// The numbers of calls, which are the contexts of their gets and sends, begin here: those of a
+    /// program that uses the box itself are likely to be smaller numbers, or addresses.
+    static let firstCall: UInt = 1 << (UInt.bitWidth - 1)
 
     private init(waker: MessageBox.Waker) {
       self.waker = waker
+      backlog = EventBacklog(waker: waker)
     }
 
     /// Makes a box and a thread that runs it until `stop`.
@@ -136,7 +141,7 @@
 
   /// Somebody who waits for the outcome of a call; must be given exactly one.
   struct AsyncCall<Value: Sendable>: Sendable {
-    /// Names the call; the context of a get.
+    /// Names the call; the context of a get, or of a send that tells its outcome.
     let number: UInt
     /// Whether nobody waits any more.
     let cancellation: Cancellation

@@ -8,10 +8,11 @@
   /// ```
   ///
   /// What a call awaits comes back from that call and is no event: the outcomes of `listen`,
-  /// `connect` and `get`. Everything else is in `events`. A task that is cancelled gets the error
-  /// `cancelled`, and what it began is ended. The box ends with `close`, or when nothing refers to
-  /// it or one of its `AsyncConnection`s. Awaiting its `events` does not keep it alive: hold it, or
-  /// use it in the loop.
+  /// `connect`, `get` and `send(reliable:)`. Everything else is in `events`. A task that is
+  /// cancelled gets the error `cancelled`, and what it began is ended; only a message that was
+  /// queued is sent all the same. The box ends with `close`, or when nothing refers to it or one of
+  /// its `AsyncConnection`s. Awaiting its `events` does not keep it alive: hold it, or use it in
+  /// the loop.
   ///
   /// **Thread:** any.
   public final class AsyncMessageBox: Sendable {
@@ -31,11 +32,11 @@
 
     /// What happens, in order; ends when the box has ended. Each event is given once, to whoever
     /// awaits first.
+    ///
+    /// Messages and requests that nobody has taken count against the receive marks of their
+    /// listener, or client connection: see `Options.receiveMarkMessages`. No other event is ever
+    /// dropped.
     public var events: AsyncEvents { AsyncEvents(backlog: driver.backlog) }
-
-    /// Messages and requests that were dropped because nobody took the events: more than 65 536 of
-    /// them waited, or more than 16 MiB. No other event is ever dropped.
-    public var droppedEvents: UInt64 { driver.backlog.dropped }
 
     /// Ends the box: closes are sent, what is awaited fails with `ended`. Returns when its thread
     /// is through with it.
@@ -71,19 +72,77 @@
       return AsyncConnection(connection, of: self)
     }
 
-    /// Sends one message; see `MessageBox.send`. Waits while the connection's queue is at its mark.
+    /// Sends one message; see `MessageBox.send`. Waits while the connection's queue is at its mark,
+    /// and returns when the message is queued.
     ///
-    /// - Throws: `tooBig`, `ended`, `badHandle`, `cancelled`.
-    public func send(_ message: [UInt8], to connection: Connection) async throws(MessageError) {
+    /// With `SendOptions.tellsOutcome` the outcome is an event; `send(reliable:)` awaits it.
+    ///
+    /// - Throws: `tooBig`, `ended`, `badHandle`, `cancelled`, `invalidArgument`, `notSupported`.
+    public func send(
+      _ message: [UInt8], to connection: Connection,
+      options: MessageBox.SendOptions = MessageBox.SendOptions()
+    ) async throws(MessageError) {
       try await driver.call { worker, call in
         worker.begin(call, on: connection) { () throws(MessageError) in
-          call.succeed(try worker.box.send(message, to: connection))
+          call.succeed(try worker.send(message, to: connection, options, call.number))
         }
       }
     }
 
+    /// Sends one message and returns when the peer has acknowledged it; see
+    /// `MessageBox.SendOptions`. Waits to send while the connection's queue is at its mark.
+    ///
+    /// A task that is cancelled after the message was queued gets `cancelled` although the message
+    /// may arrive.
+    ///
+    /// - Parameters:
+    ///   - message: 0 or more bytes.
+    ///   - connection: Whom it is for.
+    ///   - channel: 0 is unordered; 1...255 are ordered, each in itself.
+    ///   - deadline: `expired` if it is not on the wire within this; nil is never.
+    /// - Throws: `expired`, `connectionEnded`, `tooBig`, `ended`, `badHandle`, `cancelled`,
+    ///   `invalidArgument`, `notSupported`.
+    public func send(
+      reliable message: [UInt8], to connection: Connection, channel: UInt8 = 0,
+      deadline: Duration? = nil
+    ) async throws(MessageError) {
+      try await driver.call { (worker, call: AsyncCall<Void>) in
+        worker.begin(call, on: connection) { () throws(MessageError) in
+          try worker.send(reliable: message, to: connection, channel, deadline, call)
+        }
+      }
+    }
+
+    /// Sends one message to every connection of a listener; see `MessageBox.broadcast`. Waits for
+    /// no queue.
+    ///
+    /// - Throws: `noPeer`, `ended`, `badHandle`, `invalidArgument`.
+    @discardableResult
+    public func broadcast(
+      _ message: [UInt8], from listener: Listener,
+      options: MessageBox.SendOptions = MessageBox.SendOptions()
+    ) async throws(MessageError) -> MessageBox.BroadcastResult {
+      try await driver.call { worker, call throws(MessageError) in
+        call.succeed(try worker.broadcast(message, from: listener, options, call.number))
+      }
+    }
+
+    /// Sends one message to one connection of a listener; see `MessageBox.sendAny`. Waits for no
+    /// queue.
+    ///
+    /// - Throws: `noPeer`, `wouldBlock`, `tooBig`, `ended`, `badHandle`, `invalidArgument`.
+    @discardableResult
+    public func sendAny(
+      _ message: [UInt8], from listener: Listener,
+      options: MessageBox.SendOptions = MessageBox.SendOptions()
+    ) async throws(MessageError) -> Connection {
+      try await driver.call { worker, call throws(MessageError) in
+        call.succeed(try worker.sendAny(message, from: listener, options, call.number))
+      }
+    }
+
     /// Asks and waits for the reply; see `MessageBox.get`. Waits to ask while the connection's
-    /// queue is at its mark.
+    /// queue is at its mark. A task that is cancelled gives up the get.
     ///
     /// - Throws: `timedOut`, `connectionEnded`, `tooBig`, `busy`, `ended`, `badHandle`,
     ///   `cancelled`.
@@ -116,6 +175,14 @@
       try await withBox { box throws(MessageError) in try box.disconnect(connection) }
     }
 
+    /// Ends a connection without delivering what is queued; see `MessageBox.abort`. Its end is an
+    /// event.
+    ///
+    /// - Throws: `ended`, `badHandle`.
+    public func abort(_ connection: Connection) async throws(MessageError) {
+      try await withBox { box throws(MessageError) in try box.abort(connection) }
+    }
+
     /// Ends a listener; see `MessageBox.unlisten`. Its end is an event.
     ///
     /// - Throws: `ended`, `badHandle`.
@@ -138,36 +205,6 @@
     /// The calls on one connection, such as one that an event names.
     public func connection(_ connection: Connection) -> AsyncConnection {
       AsyncConnection(connection, of: self)
-    }
-  }
-
-  /// One connection of an `AsyncMessageBox`, which it keeps alive.
-  public struct AsyncConnection: Sendable {
-    /// Its name, as in events.
-    public let connection: Connection
-    /// Where it is.
-    public let box: AsyncMessageBox
-
-    init(_ connection: Connection, of box: AsyncMessageBox) {
-      self.connection = connection
-      self.box = box
-    }
-
-    /// Sends one message; see `AsyncMessageBox.send`.
-    public func send(_ message: [UInt8]) async throws(MessageError) {
-      try await box.send(message, to: connection)
-    }
-
-    /// Asks and waits for the reply; see `AsyncMessageBox.get`.
-    public func get(
-      _ message: [UInt8], timeout: Duration? = nil
-    ) async throws(MessageError) -> [UInt8] {
-      try await box.get(message, from: connection, timeout: timeout)
-    }
-
-    /// Ends the connection; see `AsyncMessageBox.disconnect`.
-    public func disconnect() async throws(MessageError) {
-      try await box.disconnect(connection)
     }
   }
 #endif

@@ -8,6 +8,14 @@
       let fail: (MessageError) -> Void
     }
 
+    /// Who hears of the outcome of a send.
+    private enum Outcome {
+      /// Who awaits it.
+      case call(AsyncCall<Void>)
+      /// So many events with the context of the program.
+      case events(UInt, left: Int)
+    }
+
     /// The box, which this thread alone touches.
     let box: MessageBox
     private let driver: AsyncDriver
@@ -16,7 +24,9 @@
     /// Who waits for the outcome of a connection.
     var connecting: [Connection: AsyncCall<Connection>] = [:]
     /// By the number of the call, which is the context of the get.
-    private var gets: [UInt: AsyncCall<[UInt8]>] = [:]
+    private var gets: [UInt: (call: AsyncCall<[UInt8]>, get: PendingGet)] = [:]
+    /// By the number of the call, which is the context of the send.
+    private var outcomes: [UInt: Outcome] = [:]
     private var parked: [Connection: [Parked]] = [:]
 
     /// Makes the worker of a box that is about to move to its thread.
@@ -32,24 +42,103 @@
     }
 
     private func run() {
+      // The core is to count what waits for the program from the first message on.
+      box.loop.endpoint.untaken(.none, messages: 0, bytes: 0)
       while let commands = driver.takeCommands() {
         for command in commands { command(self) }
-        do throws(MessageError) { try box.run { self.handle($0) } } catch { break }
+        reportTaken()
+        guard runTurn() else { break }
       }
       box.close()
       failAll()
       driver.finish()
     }
 
+    private func runTurn() -> Bool {
+      let result = box.loop.turn(timeout: nil) { event, bytes in
+        let isOfListener = box.loop.endpoint.isListener(event.handle)
+        handle(Event(event, bytes, isOfListener: isOfListener), event)
+      }
+      if case .failure = result { return false }
+      return true
+    }
+
+    /// Tells the core what the program has taken, so that more may come.
+    private func reportTaken() {
+      for (owner, taken) in driver.backlog.collectTaken() {
+        box.loop.endpoint.untaken(owner, messages: -taken.messages, bytes: -taken.bytes)
+      }
+    }
+
     // MARK: Calls
+
+    /// Sends a message; its outcome, if it is to tell it, becomes an event with the context of the
+    /// program.
+    func send(
+      _ message: [UInt8], to connection: Connection, _ options: MessageBox.SendOptions,
+      _ number: UInt
+    ) throws(MessageError) {
+      try box.send(message, to: connection, options: replacingContext(of: options, by: number))
+      expectOutcomes(1, options, number)
+    }
+
+    /// Sends a message whose outcome is that of the call.
+    func send(
+      reliable message: [UInt8], to connection: Connection, _ channel: UInt8,
+      _ deadline: Duration?, _ call: AsyncCall<Void>
+    ) throws(MessageError) {
+      var options = MessageBox.SendOptions.reliable(
+        channel: channel, tellingOutcomeTo: call.number)
+      options.deadline = deadline
+      try box.send(message, to: connection, options: options)
+      outcomes[call.number] = .call(call)
+    }
+
+    /// Sends a message to every connection of a listener.
+    func broadcast(
+      _ message: [UInt8], from listener: Listener, _ options: MessageBox.SendOptions,
+      _ number: UInt
+    ) throws(MessageError) -> MessageBox.BroadcastResult {
+      let result = try box.broadcast(
+        message, from: listener, options: replacingContext(of: options, by: number))
+      expectOutcomes(result.reached, options, number)
+      return result
+    }
+
+    /// Sends a message to one connection of a listener.
+    func sendAny(
+      _ message: [UInt8], from listener: Listener, _ options: MessageBox.SendOptions,
+      _ number: UInt
+    ) throws(MessageError) -> Connection {
+      let chosen = try box.sendAny(
+        message, from: listener, options: replacingContext(of: options, by: number))
+      expectOutcomes(1, options, number)
+      return chosen
+    }
+
+    /// Contexts of the program might be the numbers of other calls.
+    private func replacingContext(
+      of options: MessageBox.SendOptions, by number: UInt
+    ) -> MessageBox.SendOptions {
+      var options = options
+      options.context = number
+      return options
+    }
+
+    private func expectOutcomes(
+      _ count: Int, _ options: MessageBox.SendOptions, _ number: UInt
+    ) {
+      guard options.tellsOutcome, count > 0 else { return }
+      outcomes[number] = .events(options.context, left: count)
+    }
 
     /// Begins a get whose context is the number of the call.
     func get(
       _ message: [UInt8], from connection: Connection, _ timeout: Duration?,
       _ call: AsyncCall<[UInt8]>
     ) throws(MessageError) {
-      try box.get(message, from: connection, timeout: timeout, context: call.number)
-      gets[call.number] = call
+      let get = try box.get(message, from: connection, timeout: timeout, context: call.number)
+      gets[call.number] = (call, get)
     }
 
     /// Begins a call that needs room in a queue, or parks it until there is: behind others, so that
@@ -75,7 +164,12 @@
     /// The task of a call was cancelled: what it began is ended, and it is told so, unless it has
     /// its outcome.
     func cancel(_ number: UInt) {
-      if let call = gets.removeValue(forKey: number) {
+      if let (call, get) = gets.removeValue(forKey: number) {
+        // Its outcome is nobody's.
+        try? box.cancel(get)
+        call.fail(MessageError(.cancelled))
+      } else if case .call(let call) = outcomes[number] {
+        outcomes[number] = nil
         call.fail(MessageError(.cancelled))
       } else if let (connection, _) = connecting.first(where: { $0.value.number == number }) {
         // The outcome, `cancelled`, comes as an event.
@@ -98,22 +192,68 @@
 
     // MARK: Events
 
-    private func handle(_ event: Event) {
+    /// Gives an event, and the same as the core tells it, to whom it is for.
+    private func handle(_ event: Event, _ core: CoreEvent) {
       switch event {
       case .listening, .listeningError, .connectionSetup, .connectionSetupError:
-        if !settleBeginning(event) { driver.backlog.append(OwnedEvent(copying: event)) }
+        if !settleBeginning(event) { keep(event, core) }
       case .reply(_, let bytes, let context):
-        gets.removeValue(forKey: context)?.succeed(Array(bytes))
+        guard let (call, _) = gets.removeValue(forKey: context) else {
+          return keepIfOwn(event, core)
+        }
+        call.succeed(Array(bytes))
       case .replyMissing(_, let error, let context):
-        gets.removeValue(forKey: context)?.fail(error)
+        guard let (call, _) = gets.removeValue(forKey: context) else {
+          return keepIfOwn(event, core)
+        }
+        call.fail(error)
+      case .delivered(_, let context):
+        settleSend(event, core, context) { $0.succeed(()) }
+      case .undelivered(_, let error, let context):
+        settleSend(event, core, context) { $0.fail(error) }
       case .writable(let connection):
         resend(on: connection)
-      case .connectionClosed(let connection, _), .connectionLost(let connection, _, _):
+      case .connectionClosed(let connection, _, _), .connectionLost(let connection, _, _, _):
         failParked(on: connection)
-        driver.backlog.append(OwnedEvent(copying: event))
+        keep(event, core)
       default:
-        driver.backlog.append(OwnedEvent(copying: event))
+        keep(event, core)
       }
+    }
+
+    /// Gives an event to the program. What the program does not take at once counts against the
+    /// receive marks.
+    private func keep(_ event: Event, _ core: CoreEvent) {
+      let owner = core.listener == .none ? core.handle : core.listener
+      guard let bytes = driver.backlog.append(OwnedEvent(copying: event), of: owner) else {
+        return
+      }
+      box.loop.endpoint.untaken(owner, messages: 1, bytes: bytes)
+      reportTaken()
+    }
+
+    /// Gives the outcome of a send to who awaits it, or to the program with its own context.
+    private func settleSend(
+      _ event: Event, _ core: CoreEvent, _ context: UInt, _ body: (AsyncCall<Void>) -> Void
+    ) {
+      switch outcomes[context] {
+      case .call(let call):
+        outcomes[context] = nil
+        body(call)
+      case .events(let own, let left):
+        outcomes[context] = left > 1 ? .events(own, left: left - 1) : nil
+        var core = core
+        core.getContext = own
+        keep(Event(core, RawSpan(), isOfListener: false), core)
+      case nil:
+        keepIfOwn(event, core)
+      }
+    }
+
+    /// Gives the outcome of what the program began by the box itself to the program; that of a call
+    /// whose task was cancelled is nobody's.
+    private func keepIfOwn(_ event: Event, _ core: CoreEvent) {
+      if core.getContext < AsyncDriver.firstCall { keep(event, core) }
     }
 
     /// Gives the outcome of a `listen` or `connect` to who awaits it; false if nobody does.
@@ -125,7 +265,7 @@
         return settle(listening.removeValue(forKey: listener)) { $0.fail(error) }
       case .connectionSetup(let connection):
         return settle(connecting.removeValue(forKey: connection)) { $0.succeed(connection) }
-      case .connectionSetupError(let connection, let error, let next):
+      case .connectionSetupError(let connection, let error, let next, _):
         failParked(on: connection)
         return settle(connecting.removeValue(forKey: connection)) { call in
           guard let next else { return call.fail(error) }
@@ -161,37 +301,11 @@
       let error = MessageError(.ended)
       for call in listening.values { call.fail(error) }
       for call in connecting.values { call.fail(error) }
-      for call in gets.values { call.fail(error) }
+      for (call, _) in gets.values { call.fail(error) }
+      for case .call(let call) in outcomes.values { call.fail(error) }
       for each in parked.values.joined() { each.fail(error) }
       // What is parked refers to this object.
       parked = [:]
-    }
-  }
-
-  extension OwnedEvent {
-    /// The same event with bytes of its own.
-    public init(copying event: Event) {
-      switch event {
-      case .message(let connection, let bytes): self = .message(connection, Array(bytes))
-      case .request(let request, let bytes): self = .request(request, Array(bytes))
-      case .reply(let connection, let bytes, let context):
-        self = .reply(connection, Array(bytes), context: context)
-      case .listening(let listener): self = .listening(listener)
-      case .listeningError(let listener, let error): self = .listeningError(listener, error)
-      case .listeningEnded(let listener): self = .listeningEnded(listener)
-      case .connectionSetup(let connection): self = .connectionSetup(connection)
-      case .connectionSetupError(let connection, let error, let next):
-        self = .connectionSetupError(connection, error, next: next)
-      case .connectionReady(let connection, let listener):
-        self = .connectionReady(connection, listener)
-      case .replyMissing(let connection, let error, let context):
-        self = .replyMissing(connection, error, context: context)
-      case .connectionClosed(let connection, let error): self = .connectionClosed(connection, error)
-      case .connectionLost(let connection, let error, let next):
-        self = .connectionLost(connection, error, next: next)
-      case .writable(let connection): self = .writable(connection)
-      case .error(let source, let error): self = .error(source, error)
-      }
     }
   }
 #endif

@@ -1,69 +1,72 @@
 #if !hasFeature(Embedded)
   import Synchronization
 
-  /// The events of an asynchronous box, in order; ends when the box has ended.
-  public struct AsyncEvents: AsyncSequence, Sendable {
-    /// An event with bytes of its own.
-    public typealias Element = OwnedEvent
-    /// Awaiting an event does not fail.
-    public typealias Failure = Never
-
-    let backlog: EventBacklog
-
-    /// Begins to take the events.
-    public func makeAsyncIterator() -> Iterator { Iterator(backlog: backlog) }
-
-    /// Takes the events one by one.
-    public struct Iterator: AsyncIteratorProtocol, Sendable {
-      let backlog: EventBacklog
-
-      /// The next event; nil when the box has ended or the task is cancelled.
-      public mutating func next() async -> OwnedEvent? { await backlog.next() }
-
-      /// The next event; nil when the box has ended or the task is cancelled.
-      public mutating func next(
-        isolation actor: isolated (any Actor)?
-      ) async throws(Never) -> OwnedEvent? {
-        await backlog.next()
-      }
-    }
-  }
-
-  /// The events that nobody has taken yet. Messages and requests are bounded, in number and in
-  /// bytes, because peers make them; all others follow from what the program has begun.
+  /// The events that nobody has taken yet. Messages and requests are bounded by the receive marks
+  /// of the core, which the thread of the box tells what waits here; all others follow from what
+  /// the program has begun.
   final class EventBacklog: Sendable {
-    /// Messages and requests that may wait.
-    static let maxMessages = 65_536
-    /// Bytes of messages and requests that may wait.
-    static let maxBytes = 16 << 20
+    /// Messages and requests, and their bytes.
+    struct Tally: Equatable, Sendable {
+      var messages = 0
+      var bytes = 0
+    }
 
     fileprivate typealias Taker = CheckedContinuation<OwnedEvent?, Never>
 
+    /// An event and whose mark it counts against.
+    fileprivate struct Kept {
+      let event: OwnedEvent
+      let owner: Handle
+    }
+
     fileprivate struct State {
       /// Taken from `head` on; the front is given back when it is the larger half.
-      var events: [OwnedEvent?] = []
+      var events: [Kept?] = []
       var head = 0
-      var messages = 0
-      var bytes = 0
-      var dropped: UInt64 = 0
+      /// By listener, or client connection: what waits here.
+      var waiting: [Handle: Tally] = [:]
+      /// The same: what was taken, and not yet collected.
+      var taken: [Handle: Tally] = [:]
+      /// The thread of the box was woken to collect what was taken.
+      var isCollecting = false
       var takers: [(number: UInt64, taker: Taker)] = []
       var lastTaker: UInt64 = 0
       var hasFinished = false
     }
 
     private let state = Mutex(State())
+    private let waker: MessageBox.Waker
 
-    /// Messages and requests that found no room.
-    var dropped: UInt64 { state.withLock { $0.dropped } }
+    /// Makes the backlog of a box; `waker` wakes its thread when there is something to collect.
+    init(waker: MessageBox.Waker) {
+      self.waker = waker
+    }
 
     /// Gives an event to who waits for one, or keeps it.
-    func append(_ event: OwnedEvent) {
+    ///
+    /// - Parameter owner: The listener of its connection, or the connection at a client.
+    /// - Returns: The bytes of a message or request that was kept; nil if there is none.
+    func append(_ event: OwnedEvent, of owner: Handle) -> Int? {
+      let bytes = event.messageBytes
       let taker: Taker? = state.withLock { state in
         if !state.takers.isEmpty { return state.takers.removeFirst().taker }
-        state.append(event)
+        state.events.append(Kept(event: event, owner: owner))
+        if let bytes { state.waiting[owner, default: Tally()].add(bytes) }
         return nil
       }
       taker?.resume(returning: event)
+      return taker == nil ? bytes : nil
+    }
+
+    /// What was taken since the last time, by listener or client connection. For the thread of the
+    /// box.
+    func collectTaken() -> [Handle: Tally] {
+      state.withLock { state in
+        let taken = state.taken
+        if !taken.isEmpty { state.taken = [:] }
+        state.isCollecting = false
+        return taken
+      }
     }
 
     /// No more events come; those that are here can still be taken.
@@ -92,14 +95,15 @@
 
     /// Gives `taker` an event if there is one, or nil if there never will be one.
     private func take(_ taker: Taker, _ number: UInt64) {
-      let (event, mustWait) = state.withLock { state -> (OwnedEvent?, Bool) in
-        if let event = state.removeFirst() { return (event, false) }
+      let (event, mustWait, mustWake) = state.withLock { state -> (OwnedEvent?, Bool, Bool) in
+        if let (event, mustWake) = state.removeFirst() { return (event, false, mustWake) }
         // A cancellation that comes later finds the taker in the list; one that came earlier is
         // seen here.
-        if state.hasFinished || Task.isCancelled { return (nil, false) }
+        if state.hasFinished || Task.isCancelled { return (nil, false, false) }
         state.takers.append((number, taker))
-        return (nil, true)
+        return (nil, true, false)
       }
+      if mustWake { waker.wake() }
       if !mustWait { taker.resume(returning: event) }
     }
 
@@ -115,31 +119,43 @@
   }
 
   extension EventBacklog.State {
-    fileprivate mutating func append(_ event: OwnedEvent) {
-      if let count = event.messageBytes {
-        guard messages < EventBacklog.maxMessages, bytes + count <= EventBacklog.maxBytes else {
-          dropped += 1
-          return
-        }
-        messages += 1
-        bytes += count
-      }
-      events.append(event)
-    }
-
-    fileprivate mutating func removeFirst() -> OwnedEvent? {
-      guard head < events.count, let event = events[head] else { return nil }
+    /// Takes the oldest event; says also whether the thread of the box is to be woken to collect.
+    fileprivate mutating func removeFirst() -> (OwnedEvent, mustWake: Bool)? {
+      guard head < events.count, let kept = events[head] else { return nil }
       events[head] = nil
       head += 1
       if head > events.count / 2 {
         events.removeFirst(head)
         head = 0
       }
-      if let count = event.messageBytes {
-        messages -= 1
-        bytes -= count
-      }
-      return event
+      guard let bytes = kept.event.messageBytes else { return (kept.event, false) }
+      return (kept.event, noteTaken(bytes, of: kept.owner))
+    }
+
+    /// Counts a message that is taken. The thread of the box is woken when a quarter of what it
+    /// believes to wait does not any more: often enough that nobody is kept out by what is gone,
+    /// and not for each message.
+    private mutating func noteTaken(_ bytes: Int, of owner: Handle) -> Bool {
+      var rest = waiting[owner] ?? EventBacklog.Tally()
+      rest.subtract(bytes)
+      waiting[owner] = rest.messages > 0 ? rest : nil
+      taken[owner, default: EventBacklog.Tally()].add(bytes)
+      guard !isCollecting, !hasFinished, let gone = taken[owner] else { return false }
+      isCollecting =
+        gone.messages * 3 >= rest.messages || gone.bytes > 0 && gone.bytes * 3 >= rest.bytes
+      return isCollecting
+    }
+  }
+
+  extension EventBacklog.Tally {
+    fileprivate mutating func add(_ count: Int) {
+      messages += 1
+      bytes += count
+    }
+
+    fileprivate mutating func subtract(_ count: Int) {
+      messages -= 1
+      bytes -= count
     }
   }
 

@@ -1,0 +1,34 @@
+/// What all connections of a box share.
+public struct BoxOptions: Equatable, Sendable {
+  /// The limits of the core.
+  package var core = BoxLimits()
+
+  /// The defaults.
+  public init() {}
+
+  /// Messages queued over all connections before `wouldBlock`; 262 144, at least 1.
+  public var sendMarkMessages: Int {
+    get { Int(core.sendMarkMessages) }
+    set { core.sendMarkMessages = UInt32(clamping: newValue) }
+  }
+
+  /// Bytes queued over all connections before `wouldBlock`; 268 435 456, at least 1.
+  public var sendMarkBytes: Int {
+    get { Int(clamping: core.sendMarkBytes) }
+    set { core.sendMarkBytes = UInt64(clamping: newValue) }
+  }
+
+  /// Bytes held of incomplete messages, and of such that wait for others before them;
+  /// 268 435 456, at least 1. Of what comes above, reliable parts are resent and others dropped; a
+  /// TCP connection that needs more is closed with `overload`.
+  public var receiveBytes: Int {
+    get { Int(clamping: core.receiveBytes) }
+    set { core.receiveBytes = UInt64(clamping: newValue) }
+  }
+
+  /// Datagrams that one turn of the loop sends, shared fairly by the connections; 1000, at least 1.
+  public var turnDatagrams: Int {
+    get { Int(core.turnDatagrams) }
+    set { core.turnDatagrams = UInt32(clamping: newValue) }
+  }
+}

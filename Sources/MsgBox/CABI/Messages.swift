@@ -1,0 +1,114 @@
+// The names of C:
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
+public import CMsgBox
+
+// The calls that send, ask and answer; msgbox.h documents each.
+
+/// `msg_send` of `msgbox.h`.
+@_cdecl("msg_send") @implementation
+public func msg_send(_ conn: msg_Conn, _ data: msg_Data) -> Int32 {
+  unsafe answer(conn.id, data) { box throws(MessageError) in
+    try unsafe box.send(data.span, to: Connection(Handle(rawValue: conn.id)))
+  }
+}
+
+/// `msg_send_with` of `msgbox.h`.
+@_cdecl("msg_send_with") @implementation
+public func msg_send_with(
+  _ conn: msg_Conn, _ data: msg_Data, _ options: UnsafePointer<msg_SendOptions>!
+) -> Int32 {
+  unsafe answer(conn.id, data) { box throws(MessageError) in
+    let options = try unsafe MessageBox.SendOptions(options)
+    try unsafe box.send(data.span, to: Connection(Handle(rawValue: conn.id)), options: options)
+  }
+}
+
+/// `msg_send_any` of `msgbox.h`.
+@_cdecl("msg_send_any") @implementation
+public func msg_send_any(
+  _ listener: msg_Conn, _ data: msg_Data, _ options: UnsafePointer<msg_SendOptions>!,
+  _ chosen: UnsafeMutablePointer<msg_Conn>!
+) -> Int32 {
+  unsafe chosen?.pointee = msg_Conn(id: 0)
+  return unsafe answer(listener.id, data) { box throws(MessageError) in
+    let options = try unsafe MessageBox.SendOptions(options)
+    let listener = Listener(Handle(rawValue: listener.id))
+    let connection = try unsafe box.sendAny(data.span, from: listener, options: options)
+    unsafe chosen?.pointee = msg_Conn(id: connection.id)
+  }
+}
+
+/// `msg_broadcast` of `msgbox.h`.
+@_cdecl("msg_broadcast") @implementation
+public func msg_broadcast(
+  _ listener: msg_Conn, _ data: msg_Data, _ options: UnsafePointer<msg_SendOptions>!,
+  _ skipped: UnsafeMutablePointer<msg_Conn>!, _ skippedCount: UnsafeMutablePointer<Int>!
+) -> Int32 {
+  let room = unsafe skipped == nil ? 0 : skippedCount?.pointee ?? 0
+  unsafe skippedCount?.pointee = 0
+  guard unsafe data.isValid else { return Status.invalidArgument.rawValue }
+  return result(listener.id) { box throws(MessageError) in
+    let options = try unsafe MessageBox.SendOptions(options)
+    let listener = Listener(Handle(rawValue: listener.id))
+    var count = 0
+    let reached = try unsafe box.broadcast(data.span, from: listener, options: options) {
+      handle, _ in
+      // The room is a size_t of C: one above `Int.max` comes here as a negative number.
+      if UInt(bitPattern: count) < UInt(bitPattern: room) {
+        unsafe skipped?[count] = msg_Conn(id: handle.rawValue)
+      }
+      count += 1
+    }
+    unsafe skippedCount?.pointee = count
+    return Int32(clamping: reached)
+  }
+}
+
+/// `msg_get` of `msgbox.h`.
+@_cdecl("msg_get") @implementation
+public func msg_get(
+  _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!
+) -> Int32 {
+  unsafe msg_get_within(conn, data, context, 0, nil)
+}
+
+/// `msg_get_within` of `msgbox.h`.
+@_cdecl("msg_get_within") @implementation
+public func msg_get_within(
+  _ conn: msg_Conn, _ data: msg_Data, _ context: UnsafeMutableRawPointer!, _ timeout: UInt32,
+  _ get: UnsafeMutablePointer<msg_Get>!
+) -> Int32 {
+  unsafe get?.pointee = msg_Get(id: 0)
+  return unsafe answer(conn.id, data) { box throws(MessageError) in
+    let begun = try unsafe box.get(
+      data.span, from: Connection(Handle(rawValue: conn.id)),
+      timeout: timeout == 0 ? nil : .milliseconds(timeout),
+      context: UInt(bitPattern: context))
+    unsafe get?.pointee = msg_Get(id: begun.id)
+  }
+}
+
+/// `msg_cancel` of `msgbox.h`.
+@_cdecl("msg_cancel") @implementation
+public func msg_cancel(_ get: msg_Get) -> Int32 {
+  answer(get.id) { box throws(MessageError) in
+    try box.cancel(PendingGet(Handle(rawValue: get.id)))
+  }
+}
+
+/// `msg_answer` of `msgbox.h`.
+@_cdecl("msg_answer") @implementation
+public func msg_answer(_ request: msg_Request, _ data: msg_Data) -> Int32 {
+  unsafe answer(request.id, data) { box throws(MessageError) in
+    let request = Request(Handle(rawValue: request.id), of: Connection(.none))
+    try unsafe box.answer(data.span, to: request)
+  }
+}
+
+/// As `answer`, if the bytes of the call can be read.
+private func answer(
+  _ id: UInt64, _ data: msg_Data, _ body: (MessageBox) throws(MessageError) -> Void
+) -> Int32 {
+  unsafe data.isValid ? answer(id, body) : Status.invalidArgument.rawValue
+}

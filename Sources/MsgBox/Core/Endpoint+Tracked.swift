@@ -1,0 +1,285 @@
+/// A datagram that wants an acknowledgement, while its packets are handled.
+struct ArrivingDatagram {
+  var number: UInt32
+  /// Something in it found no room: it is not acknowledged, so that it comes again.
+  var isRefused = false
+}
+
+/// What comes over UDP in more than one packet or wants an acknowledgement (notes.md 6).
+extension Endpoint {
+  // MARK: Numbered datagrams
+
+  /// The number at the front of a datagram. False if the rest of it is a copy, or the number cannot
+  /// be read.
+  mutating func beginTracked(_ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int) -> Bool {
+    guard let number = datagram.bigEndian(UInt32.self, at: packet.payload.lowerBound),
+      packet.payload.count >= WireFormat.datagramNumberSize, packet.session != nil
+    else {
+      drop(.short, slot)
+      return false
+    }
+    guard traffic(slot).received?.contains(number) != true else {
+      drop(.duplicate, slot)
+      return false
+    }
+    arriving = ArrivingDatagram(number: number)
+    return true
+  }
+
+  /// Every packet of a numbered datagram was handled: it is acknowledged with the turn, unless
+  /// something in it was refused.
+  mutating func finishTracked(_ slot: Int, at now: Instant) {
+    guard let datagram = arriving else { return }
+    arriving = nil
+    guard !datagram.isRefused, connections[slot].hasSession else { return }
+    let traffic = traffic(slot)
+    if traffic.received == nil { traffic.received = ReceivedNumbers() }
+    guard traffic.received?.insert(datagram.number, at: now) == true else { return }
+    trackedReceived &+= 1
+    makeReady(slot)
+  }
+
+  /// What is at hand is not taken: its datagram comes again.
+  mutating func refuse(_ reason: DropReason, _ slot: Int) {
+    drop(reason, slot)
+    arriving?.isRefused = true
+  }
+
+  // MARK: Acknowledgements of ours
+
+  /// Puts the ack that is owed into a datagram, if that has room for all of it: half an ack would
+  /// make the peer take for lost what the rest names.
+  mutating func append(
+    owedAckOf traffic: Traffic, to builder: inout DatagramBuilder, _ session: UInt64?,
+    at now: Instant
+  ) {
+    guard traffic.received?.owesAck == true, builder.room >= AckBody.leastSize,
+      let ranges = traffic.received?.rangesToTell,
+      (builder.room - AckBody.leastSize) / AckBody.pairSize >= ranges - 1,
+      let ack = traffic.received?.takeAck(at: now, into: &ackRanges)
+    else { return }
+    let units = ack.delay.nanoseconds / WireFormat.ackDelayUnit
+    let body = AckBody(
+      largest: ack.largest, delay: UInt16(clamping: units), ranges: ackRanges)
+    _ = builder.append(ack: body, session: session)
+  }
+
+  /// Puts the ack that is owed behind what the open datagram has.
+  mutating func appendOwedAck(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    guard traffic.received?.owesAck == true, var builder = traffic.builder.take() else { return }
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    traffic.builder = builder
+  }
+
+  /// A datagram with nothing but the ack that is owed, if one is.
+  mutating func ackAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
+    guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return nil }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    let isEmpty = builder.isEmpty
+    let bytes = builder.seal()
+    guard !isEmpty else {
+      giveBack(bytes)
+      return nil
+    }
+    return bytes
+  }
+
+  /// Begins a datagram with nothing but the ack that is owed, if one is.
+  mutating func beginAckAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+    guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return }
+    var builder = DatagramBuilder(buffer: takeBuffer())
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    traffic.builder = builder
+  }
+
+  // MARK: Reliable messages
+
+  /// A packet of a reliable message.
+  mutating func receiveReliable(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard let place = packet.place, arriving != nil else {
+      drop(.malformed, slot)
+      return
+    }
+    let traffic = traffic(slot)
+    if traffic.inbox == nil {
+      traffic.inbox = ChannelInbox(firstPlace: configuration.firstNumber)
+    }
+    switch traffic.inbox?.check(place) ?? .refused {
+    case .duplicate: return drop(.duplicate, slot)
+    case .refused: return refuse(.memory, slot)
+    case .fresh: break
+    }
+    guard mayTake(slot, traffic, at: now) else { return }
+    if packet.header.numPackets > 1 {
+      guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
+        return
+      }
+      arrived(place, .owned(bytes), bytes.count, datagram, slot, traffic)
+    } else {
+      let count = packet.payload.count
+      arrived(
+        place, .input(offset: packet.payload.lowerBound, count: count), count, datagram, slot,
+        traffic)
+    }
+  }
+
+  /// Whether the program takes more; if not, what is at hand is refused. The peer does its part
+  /// then, so nothing that waits of it grows old.
+  private mutating func mayTake(_ slot: Int, _ traffic: Traffic, at now: Instant) -> Bool {
+    guard !takesMessages(slot) else { return true }
+    traffic.refusedAt = now
+    refuse(.receiveMark, slot)
+    return false
+  }
+
+  /// A reliable message is complete: it is delivered, or kept until those before it are there.
+  private mutating func arrived(
+    _ place: ChannelPlace, _ payload: Payload, _ count: Int, _ datagram: Span<UInt8>, _ slot: Int,
+    _ traffic: Traffic
+  ) {
+    if traffic.inbox?.arrived(place) == true {
+      tell(.message, slot, count == 0 ? .none : payload, count)
+      while let next = traffic.inbox?.next(place.channel) {
+        tell(.message, slot, next.isEmpty ? .none : .owned(next), next.count)
+      }
+    } else {
+      keep(place, payload, datagram, slot, traffic)
+    }
+    hold(traffic)
+  }
+
+  private mutating func keep(
+    _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
+    _ traffic: Traffic
+  ) {
+    switch payload {
+    case .none:
+      traffic.inbox?.keep(place, [])
+    case .owned(let bytes):
+      traffic.inbox?.keep(place, bytes)
+    case .input(let offset, let count):
+      guard count + ChannelInbox.overhead <= allowance(slot, traffic) else {
+        return refuse(.memory, slot)
+      }
+      let bytes = datagram.extracting(offset..<offset + count)
+      traffic.inbox?.keep(place, [UInt8](copying: bytes))
+    }
+  }
+
+  // MARK: Fragments
+
+  /// A packet of a one-way message, request or reply of several packets.
+  mutating func receiveFragment(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard let messageID = packet.messageID else { return drop(.malformed, slot) }
+    let traffic = traffic(slot)
+    switch packet.kind {
+    case .request:
+      guard packet.header.replyID != 0 else { return drop(.malformed, slot) }
+      // While one comes, so many ids may follow it that the window would call it old.
+      let key = FragmentKey(kind: .request, messageID: messageID)
+      guard
+        traffic.reassembly?.contains(key) == true
+          || traffic.requestWindow?.contains(messageID) != true
+      else { return drop(.duplicate, slot) }
+    case .reply:
+      guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {
+        return drop(.staleReply, slot)
+      }
+      gets[get].hasPartOfReply = true
+    default:
+      break
+    }
+    guard mayTake(slot, traffic, at: now) else { return }
+    guard let bytes = assemble(packet.kind, packet, datagram, slot, traffic, at: now) else {
+      return
+    }
+    hold(traffic)
+    receiveMessage(
+      packet.kind, packet.header, messageID: messageID,
+      payload: bytes.isEmpty ? .none : .owned(bytes), count: bytes.count, slot, isTracked: true,
+      at: now)
+  }
+
+  /// Adds a fragment to its message; the bytes of the message if that is complete.
+  private mutating func assemble(
+    _ kind: PacketKind, _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int,
+    _ traffic: Traffic, at now: Instant
+  ) -> [UInt8]? {
+    guard let messageID = packet.messageID else { return nil }
+    if traffic.reassembly == nil { traffic.reassembly = Reassembly() }
+    let result = traffic.reassembly?.add(
+      FragmentKey(kind: kind, messageID: messageID), replyID: packet.header.replyID,
+      numPackets: packet.header.numPackets, packetID: packet.header.packetID,
+      payload: datagram.extracting(packet.payload), largest: ownLargest(slot),
+      allowance: allowance(slot, traffic),
+      isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true, at: now)
+    drop(.incomplete, slot, count: UInt64(traffic.reassembly?.takeFreed() ?? 0))
+    hold(traffic)
+    armReassembly(slot, traffic)
+    switch result {
+    case .complete(let bytes): return bytes
+    case .incomplete, nil: break
+    case .duplicate: drop(.duplicate, slot)
+    case .drop(let reason): drop(reason, slot)
+    case .refused: refuse(.memory, slot)
+    }
+    return nil
+  }
+
+  /// By how much what a connection holds may grow: to the largest message, with what is counted
+  /// besides the bytes of its pieces, and all that may be with it.
+  private func allowance(_ slot: Int, _ traffic: Traffic) -> Int {
+    let largest = ownLargest(slot)
+    let own = largest + largest / 16 + 4096 + Outbox.heldLimit - traffic.heldBytes
+    return max(min(own, Int(clamping: limits.receiveBytes) - heldBytes), 0)
+  }
+
+  /// Takes over what a connection holds now, for the sum of the box.
+  mutating func hold(_ traffic: Traffic) {
+    hold(traffic, (traffic.reassembly?.heldBytes ?? 0) + (traffic.inbox?.heldBytes ?? 0))
+  }
+
+  mutating func hold(_ traffic: Traffic, _ bytes: Int) {
+    heldBytes += bytes - traffic.heldBytes
+    traffic.heldBytes = bytes
+  }
+
+  private mutating func armReassembly(_ slot: Int, _ traffic: Traffic) {
+    guard traffic.reassemblyTimer == .none else { return }
+    // What is refused because the program is slow comes again: nothing grows old meanwhile.
+    var due = traffic.reassembly?.nextExpiry.map {
+      max($0, traffic.refusedAt + Reassembly.lifetime)
+    }
+    if connections[slot].flags.contains(.onDemand), let upkeep = upkeepDue(slot, traffic) {
+      due = min(due ?? upkeep, upkeep)
+    }
+    guard let due else { return }
+    traffic.reassemblyTimer = timers.schedule(.reassembly, slot, at: due)
+  }
+
+  /// When a connection that nobody visits is to be looked at for what it holds; see `tidy`.
+  private func upkeepDue(_ slot: Int, _ traffic: Traffic) -> Instant? {
+    guard let progress = traffic.reassembly?.oldestReliableProgress,
+      connections[slot].phase == .open
+    else { return nil }
+    return max(progress, traffic.refusedAt) + Endpoint.patience(options(slot))
+  }
+
+  mutating func reassemblyTimer(_ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic else { return }
+    traffic.reassemblyTimer = .none
+    if now.since(traffic.refusedAt) >= Reassembly.lifetime {
+      drop(.incomplete, slot, count: UInt64(traffic.reassembly?.expire(at: now) ?? 0))
+      hold(traffic)
+    }
+    if connections[slot].flags.contains(.onDemand) {
+      guard tidy(slot, traffic, options(slot), at: now) else { return }
+    }
+    armReassembly(slot, traffic)
+  }
+}

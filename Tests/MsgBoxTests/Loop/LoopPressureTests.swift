@@ -1,0 +1,66 @@
+import MsgBox
+import Testing
+
+@Suite("A loop under pressure")
+struct LoopPressureTests {
+  @Test("A stream that is reset while it is paused neither spins nor loses what came before")
+  func resetWhilePaused() throws {
+    var options = ConnectionOptions()
+    options.receiveMarkMessages = 2
+    let server = try TestLoop()
+    server.react = { loop, seen in
+      if seen.kind == .message { loop.endpoint.untaken(seen.handle, messages: 1, bytes: 1) }
+    }
+    var client: TestLoop? = try TestLoop()
+    let (_, port) = try server.listening(.tcp, loopback, options)
+    let up = client?.connect(Locator(transport: .tcp, host: loopback, port: port)) ?? .none
+    try run([server, try #require(client)]) {
+      client?.count(.connectionSetup) == 1 && server.count(.connectionReady) == 1
+    }
+    let down = try #require(server.first(.connectionReady)).handle
+    for index in UInt8(0)..<6 {
+      #expect(client?.send([index], to: up) == .ok)
+      client?.loop.flush()
+      if index < 3 { try run([server]) { server.count(.message) == min(Int(index) + 1, 2) } }
+    }
+    try run([server]) { server.count(.error) == 1 }
+    // Closing with bytes unread resets the stream.
+    #expect(server.send([9], to: down) == .ok)
+    server.loop.flush()
+    client?.vanishes = true
+    client = nil
+    for _ in 0..<3 { try server.turn(20) }
+    let began = server.loop.now
+    try server.turn(60)
+    #expect(server.loop.now.since(began) >= .milliseconds(40))
+    #expect(server.count(.message) == 2 && server.count(.connectionLost) == 0)
+    server.react = { _, _ in }
+    server.loop.endpoint.untaken(down, messages: -2, bytes: -2)
+    try run([server]) { server.count(.connectionLost) == 1 }
+    let bytes = server.seen.filter { $0.kind == .message }.map(\.bytes)
+    #expect(bytes == (UInt8(0)..<6).map { [$0] })
+  }
+
+  @Test("A turn ends in time however much there is to receive, and timers run on time")
+  func boundedTurn() throws {
+    let pair = try EchoPair(.udp)
+    let server = pair.server
+    server.react = { loop, seen in
+      guard seen.kind == .message else { return }
+      let began = loop.now
+      while loop.now.since(began) < Interval(nanoseconds: 100_000) {}
+    }
+    // 1000 datagrams are 100 ms of work.
+    for round in 1...5 {
+      for _ in 0..<200 {
+        #expect(pair.client.send([UInt8](repeating: 1, count: 1000), to: pair.connection) == .ok)
+      }
+      pair.client.loop.flush()
+      let before = server.count(.message)
+      try server.turn(0)
+      // One batch takes longer than a turn may receive, however busy the machine is.
+      #expect(server.count(.message) - before <= 64)
+      try run([server]) { server.count(.message) == round * 200 }
+    }
+  }
+}
