@@ -28,7 +28,10 @@ package struct ReplyCache {
   package static let maxBytes = 262_144
   package static let maxEntries = 4096
   package static let lifetime = RingAges.lifetime
-  package static let resendGap = Interval.seconds(1)
+  /// Between two times that a reply is sent again lies what it was old the first time, and at least
+  /// this: as the copies of its request come at twice the distance each time, each can be answered,
+  /// and no more than 11 in all.
+  package static let leastResendGap = Interval.milliseconds(16)
   private static let leastBytes = 4096
   private static let leastEntries = 16
 
@@ -78,7 +81,7 @@ package struct ReplyCache {
       return .none
     }
     guard now >= entry.resendFrom else { return .tooSoon }
-    table[place].resendFrom = now + ReplyCache.resendGap
+    table[place].resendFrom = now + max(now.since(entry.madeAt), ReplyCache.leastResendGap)
     read(entry, into: &reply)
     return .reply
   }

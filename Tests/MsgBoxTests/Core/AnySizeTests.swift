@@ -33,7 +33,7 @@ struct AnySizeTests {
     // Each reply was made by a handler, and a request that nobody handled has none.
     #expect(program.replies <= program.handled.reduce(0, +))
     // No promise, but what resending ought to do: a reply that was made is kept for 10 s at most, and
-    // sent again once a second.
+    // sent again for each copy that comes as copies do.
     let fewest = Self.count * (loss <= 10 ? 999 : loss <= 100 ? 995 : 940) / 1000
     #expect(program.replies >= fewest)
     pair.client.onEvent = nil
