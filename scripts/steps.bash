@@ -71,6 +71,16 @@ swift_tests() {
   return "$status"
 }
 
+# swift_suite NAME LIMIT OPTION...: all of them, the async face for itself: its tests wait in real time for a
+# thread of the pool whose few threads the long simulations of the others hold.
+swift_suite() {
+  local name=$1 limit=$2 status=0
+  shift 2
+  swift_tests "$name of the async face" "$limit" "$@" --filter AsyncTests || status=$?
+  swift_tests "$name" "$limit" "$@" --skip AsyncTests || status=$?
+  return "$status"
+}
+
 # summary: the last line and the exit code of a script.
 summary() {
   printf '%d passed, %d failed\n' "$passed" "$failed"
