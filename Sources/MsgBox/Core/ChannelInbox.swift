@@ -10,8 +10,6 @@ package enum PlaceCheck: Equatable, Sendable {
 /// The places of the reliable messages of a session that have been received, by channel, and those
 /// messages of ordered channels that wait for one before them.
 package struct ChannelInbox {
-  /// A message whose place is that far above the lowest one missing in its channel is refused.
-  package static let window: UInt32 = 16384
   /// What a message that waits is counted with besides its bytes, so that empty ones cannot hold
   /// much for nothing.
   package static let overhead = 64
@@ -39,7 +37,7 @@ package struct ChannelInbox {
     if place.channel == 0 { return unordered.check(place.place) }
     let distance = place.place &- nextPlace(place.channel)
     if Int32(bitPattern: distance) < 0 { return .duplicate }
-    if distance >= ChannelInbox.window { return .refused }
+    if distance >= WireFormat.channelWindow { return .refused }
     if distance > 0, !waiting.isEmpty, waiting[ChannelInbox.key(place)] != nil { return .duplicate }
     return .fresh
   }
@@ -111,7 +109,7 @@ struct PlaceWindow {
   func check(_ place: UInt32) -> PlaceCheck {
     let distance = place &- base
     if Int32(bitPattern: distance) < 0 { return .duplicate }
-    if distance >= ChannelInbox.window { return .refused }
+    if distance >= WireFormat.channelWindow { return .refused }
     guard distance > 0, Int(distance) < words.count * 64 else { return .fresh }
     return words[word(place)] & PlaceWindow.bit(place) != 0 ? .duplicate : .fresh
   }

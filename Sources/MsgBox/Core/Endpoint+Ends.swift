@@ -75,7 +75,6 @@ extension Endpoint {
       timers.cancel(&traffic.expiryTimer)
       traffic.reassembly = nil
       traffic.inbox = nil
-      timers.cancel(&traffic.expiryTimer)
       hold(traffic, 0)
     }
   }

@@ -64,10 +64,13 @@ extension Endpoint {
   mutating func makeReady(_ slot: Int) {
     guard !connections[slot].flags.contains(.isReady) else { return }
     connections[slot].flags.insert(.isReady)
-    join(
-      ReadyConnection(
-        slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot)),
-      connections[slot].traffic)
+    join(readyEntry(slot), connections[slot].traffic)
+  }
+
+  /// A connection as lists name it, so that it is told from the next one in its slot.
+  func readyEntry(_ slot: Int) -> ReadyConnection {
+    ReadyConnection(
+      slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot))
   }
 
   /// Its socket takes more again.
@@ -229,9 +232,9 @@ extension Endpoint {
   {
     // What fills its datagrams has no room for an ack, and may be much: the peer waits for it.
     if !traffic.sealed.isEmpty || !traffic.waiting.isEmpty,
-      let ack = ackAlone(slot, traffic, at: now)
+      var ack = beginAckAlone(slot, traffic, at: now)
     {
-      return ack
+      return ack.seal()
     }
     // Those that wait and those that are packed take turns, so that neither starves the other.
     if !traffic.waiting.isEmpty, !traffic.waitingHadItsTurn || !othersArePacked(slot, traffic),
@@ -242,7 +245,7 @@ extension Endpoint {
     }
     traffic.waitingHadItsTurn = false
     if traffic.sealed.isEmpty {
-      if traffic.builder == nil { beginAckAlone(slot, traffic, at: now) }
+      if traffic.builder == nil { traffic.builder = beginAckAlone(slot, traffic, at: now) }
       if isLastDatagram(slot, traffic) {
         // Behind the close nothing is read.
         appendOwedAck(slot, traffic, at: now)
@@ -380,11 +383,9 @@ extension Endpoint {
   /// Sends the close of a connection, behind the ack that is owed.
   mutating func sendClose(_ slot: Int, _ reason: CloseReason, at now: Instant) {
     let connection = connections[slot]
-    guard let traffic = connection.traffic, traffic.received?.owesAck == true else {
-      return sendControl(.close(reason), session: connection.sendSession, slot)
-    }
-    var builder = DatagramBuilder(buffer: takeBuffer())
-    append(owedAckOf: traffic, to: &builder, connection.sendSession, at: now)
+    guard let traffic = connection.traffic,
+      var builder = beginAckAlone(slot, traffic, at: now)
+    else { return sendControl(.close(reason), session: connection.sendSession, slot) }
     let isPacked = builder.appendControl(.close(reason))
     traffic.sealed = FIFO()
     traffic.sealed.append(SealedDatagram(bytes: builder.seal(), messages: 0, messageBytes: 0))

@@ -132,11 +132,7 @@ extension Endpoint {
   ) {
     release(traffic, messages: 1, bytes: message.bytes.count)
     drop(reason, slot)
-    if message.options.wantsOutcome {
-      emit(
-        .undelivered, slot, reason == .expired ? .expired : .superseded,
-        getContext: message.options.context)
-    }
+    tellOutcome(message.options, reason == .expired ? .expired : .superseded, slot)
     tellWritable(slot)
   }
 
@@ -208,7 +204,7 @@ extension Endpoint {
     if let get {
       failGet(get, .tooBig)
     } else if message.options.wantsOutcome {
-      emit(.undelivered, slot, .tooBig, getContext: message.options.context)
+      tellOutcome(message.options, .tooBig, slot)
     } else {
       emit(.error, slot, .tooBig)
     }
@@ -218,13 +214,9 @@ extension Endpoint {
 
   /// Whether connection and box are below their marks.
   func takesMore(_ traffic: Traffic) -> Bool {
-    if traffic.queuedMessages < traffic.markMessages, traffic.queuedBytes < traffic.markBytes,
-      queuedMessages < Int(limits.sendMarkMessages),
-      queuedBytes < Int(clamping: limits.sendMarkBytes)
-    {
-      return true
-    }
-    return false
+    traffic.queuedMessages < traffic.markMessages && traffic.queuedBytes < traffic.markBytes
+      && queuedMessages < Int(limits.sendMarkMessages)
+      && queuedBytes < Int(clamping: limits.sendMarkBytes)
   }
 
   /// A send was refused at a mark, and the program was told so: `writable` follows.
@@ -262,9 +254,7 @@ extension Endpoint {
     guard isBoxBelowHalf else {
       guard !connections[slot].flags.contains(.awaitsBox) else { return }
       connections[slot].flags.insert(.awaitsBox)
-      awaitingBox.append(
-        ReadyConnection(
-          slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot)))
+      awaitingBox.append(readyEntry(slot))
       return
     }
     connections[slot].flags.remove(.owesWritable)

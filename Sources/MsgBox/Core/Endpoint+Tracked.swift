@@ -71,26 +71,15 @@ extension Endpoint {
     traffic.builder = builder
   }
 
-  /// A datagram with nothing but the ack that is owed, if one is.
-  mutating func ackAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
+  /// A datagram that has nothing yet but the ack that is owed; nil if none is.
+  mutating func beginAckAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) -> DatagramBuilder?
+  {
     guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return nil }
     var builder = DatagramBuilder(buffer: takeBuffer())
     append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
-    let isEmpty = builder.isEmpty
-    let bytes = builder.seal()
-    guard !isEmpty else {
-      giveBack(bytes)
-      return nil
-    }
-    return bytes
-  }
-
-  /// Begins a datagram with nothing but the ack that is owed, if one is.
-  mutating func beginAckAlone(_ slot: Int, _ traffic: Traffic, at now: Instant) {
-    guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return }
-    var builder = DatagramBuilder(buffer: takeBuffer())
-    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
-    traffic.builder = builder
+    guard builder.isEmpty else { return builder }
+    giveBack(builder.seal())
+    return nil
   }
 
   // MARK: Reliable messages

@@ -12,7 +12,6 @@ package struct ReceivedNumbers {
     var tellings: UInt8 = 0
   }
 
-  package static let maxRanges = 256
   /// A range that did not grow since is left out of later acks: with a loss that is never filled,
   /// every ack would else carry all the ranges of the session. Its sender has learned of it unless
   /// as many acks in a row were lost, and then sends again what its numbers carried.
@@ -80,7 +79,7 @@ package struct ReceivedNumbers {
   /// told. No range is longer than 65536 numbers, the older end is left out then, and none reaches
   /// 2^31 back.
   package mutating func takeAck(
-    at now: Instant, limit: Int = ReceivedNumbers.maxRanges,
+    at now: Instant, limit: Int = WireFormat.maxAckRanges,
     into ranges: inout [(first: UInt32, last: UInt32)]
   ) -> (largest: UInt32, delay: Interval)? {
     ranges.removeAll(keepingCapacity: true)
@@ -139,7 +138,7 @@ package struct ReceivedNumbers {
 
   /// Whether a number below all ranges would be forgotten at once.
   private func isTooOld(_ wide: UInt64) -> Bool {
-    runs.count >= ReceivedNumbers.maxRanges && wide &+ 1 < runs[0].first
+    runs.count >= WireFormat.maxAckRanges && wide &+ 1 < runs[0].first
   }
 
   /// Notes a number that is not above the largest; false if it is known.
@@ -168,7 +167,7 @@ package struct ReceivedNumbers {
   private mutating func insertRun(_ wide: UInt64, at index: Int) {
     runs.insert(Run(first: wide, last: wide), at: index)
     untold += 1
-    guard runs.count > ReceivedNumbers.maxRanges else { return }
+    guard runs.count > WireFormat.maxAckRanges else { return }
     floor = runs[0].last + 1
     removeRun(at: 0)
   }

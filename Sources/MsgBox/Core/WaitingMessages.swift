@@ -21,7 +21,6 @@ struct WaitingMessages {
   private var byKey: [UInt64: UInt64] = [:]
 
   var isEmpty: Bool { queue.isEmpty }
-  var count: Int { queue.count }
   var first: WaitingMessage? { queue.first }
 
   /// Appends a message, or puts it in the place of the one with the same key, which is returned.
