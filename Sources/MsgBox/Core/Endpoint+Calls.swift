@@ -152,6 +152,7 @@ extension Endpoint {
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     outboxPool = OutboxPool()
+    largeBuffers.empty()
     ready = FIFO()
     nextRound = FIFO()
     fullReceivers = 0

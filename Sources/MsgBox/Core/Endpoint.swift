@@ -89,6 +89,7 @@ package struct Endpoint: ~Copyable {
   package internal(set) var trackedReceived: UInt64 = 0
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
+  var largeBuffers = LargeBuffers()
   /// Emptied datagram buffers, for reuse.
   var buffers: [[UInt8]] = []
 
