@@ -136,13 +136,15 @@ fuzz: | tools
 docs: lib-swift
 	scripts/docs
 
+include bench/bench.mk
+
 ## clean: removes everything that was built
 clean:
 	rm -rf $(BUILD) $(SCRATCH)
 
 ## help: lists these targets
 help:
-	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile bench/bench.mk | expand -t 22
 
 tools:
 	@scripts/require $(SWIFT) $(SWIFTC) $(CC) $(LD) $(AR) $(OBJCOPY) $(STRIP)
