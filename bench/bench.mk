@@ -4,9 +4,9 @@ BENCH = $(BUILD)/bench
 BENCH_COMMON = $(addprefix $(BENCH)/o/,common.o many.o sockets.o)
 BENCH_HEADERS := $(wildcard bench/*.h) include/msgbox.h
 BENCH_FLAGS = -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude $(CFLAGS)
-BENCH_OWN = $(addprefix $(BENCH)/,msgbox manycli quiet ccshim.so)
+BENCH_OWN = $(addprefix $(BENCH)/,msgbox manycli quiet ccshim.so allocs.so)
 
-.PHONY: bench-own bench-callgrind
+.PHONY: bench-own bench-callgrind bench-guard
 
 # Once the header has the flag, the programs use it.
 BENCH_FLAGS += $(if $(shell grep -w MSG_SEND_ALONE include/msgbox.h),-DMSG_HAS_SEND_ALONE)
@@ -17,6 +17,10 @@ bench-own: $(BENCH_OWN)
 ## bench-callgrind: instructions per message of MsgBox, by valgrind
 bench-callgrind: $(BENCH)/msgbox
 	bench/callgrind
+
+## bench-guard: fails where a message costs more instructions or allocations than bench/thresholds allows
+bench-guard: $(BENCH)/msgbox $(BENCH)/allocs.so
+	bench/guard
 
 $(BENCH)/o/%.o: bench/%.c $(BENCH_HEADERS) | tools
 	@mkdir -p $(@D)
@@ -31,6 +35,6 @@ $(BENCH)/manycli: $(addprefix $(BENCH)/o/,manycli.o manyudp.o manytcp.o manywire
 $(BENCH)/quiet: $(BENCH)/o/quiet.o $(BENCH)/o/common.o
 	$(CC) $(BENCH_FLAGS) -o $@ $^ -pthread
 
-$(BENCH)/ccshim.so: bench/ccshim.c
+$(BENCH)/%.so: bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) -shared -fPIC -o $@ $< -ldl
