@@ -272,8 +272,9 @@ final class FuzzBox {
 
   private func deliver(_ input: [UInt8]) {
     while let event = endpoint.pollEvent() {
-      if case .input(let offset, let count) = event.payload {
-        precondition(offset >= 0 && count > 0 && offset + count <= input.count)
+      let payload = event.payload
+      if payload.place == .input {
+        precondition(payload.count > 0 && payload.range.upperBound <= input.count)
       }
       if event.kind == .connectionReady { handles.append(event.handle) }
       if event.kind == .request { requests.append(event.request) }

@@ -180,8 +180,8 @@ extension Endpoint {
       guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
       receiveMessage(
         packet.kind, packet.header, messageID: packet.messageID,
-        payload: count == 0 ? .none : .input(offset: packet.payload.lowerBound, count: count),
-        count: count, slot, isTracked: arriving != nil, at: now)
+        payload: .input(offset: packet.payload.lowerBound, count: count), slot,
+        isTracked: arriving != nil, at: now)
     }
   }
 

@@ -3,44 +3,42 @@ extension Endpoint {
   /// A message that is complete, of a connection that is open. `isTracked` says that it came in
   /// datagrams that are acknowledged, so that nothing of it is sent again for want of an answer.
   mutating func receiveMessage(
-    _ kind: PacketKind, _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int,
+    _ kind: PacketKind, _ header: PacketHeader, messageID: UInt32?, payload: Payload,
     _ slot: Int, isTracked: Bool, at now: Instant
   ) {
     switch kind {
     case .oneWay, .reliable:
-      tell(.message, slot, payload, count)
+      tell(.message, slot, payload)
     case .request:
       receiveRequest(
-        header, messageID: messageID, payload: payload, count: count, slot, isTracked: isTracked,
-        at: now)
+        header, messageID: messageID, payload: payload, slot, isTracked: isTracked, at: now)
     case .reply:
-      receiveReply(
-        header, messageID: messageID, payload: payload, count: count, slot, at: now)
+      receiveReply(header, messageID: messageID, payload: payload, slot, at: now)
     default:
       drop(.kind, slot)
     }
   }
 
   mutating func tell(
-    _ kind: EventKind, _ slot: Int, _ payload: Payload, _ count: Int, getContext: UInt = 0,
+    _ kind: EventKind, _ slot: Int, _ payload: Payload, getContext: UInt = 0,
     request: Handle = .none
   ) {
     let traffic = traffic(slot)
     traffic.messagesReceived &+= 1
-    traffic.bytesReceived &+= UInt64(count)
+    traffic.bytesReceived &+= UInt64(payload.count)
     traffic.idleBeats = 0
     if connections[slot].flags.contains(.onDemand) {
       messageMoved(slot, traffic, isOurs: false, at: connections[slot].lastHeard)
     }
     counters.messagesReceived &+= 1
-    messageWaits(slot, bytes: count)
-    emit(kind, slot, payload: payload, getContext: getContext, request: request)
+    if keepsMessages { messageWaits(slot, bytes: payload.count) }
+    emitMessage(kind, slot, payload, getContext: getContext, request: request)
   }
 
   // MARK: Requests
 
   private mutating func receiveRequest(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, _ slot: Int,
     isTracked: Bool, at now: Instant
   ) {
     let isImplicit = connections[slot].flags.contains(.implicit)
@@ -72,7 +70,7 @@ extension Endpoint {
     requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
       box: configuration.box, slot: index, generation: requests.generation(index))
-    tell(.request, slot, payload, count, request: handle)
+    tell(.request, slot, payload, request: handle)
   }
 
   /// Makes room for one more open request of a connection.
@@ -171,8 +169,7 @@ extension Endpoint {
   }
 
   private mutating func receiveReply(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
-    at now: Instant
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, _ slot: Int, at now: Instant
   ) {
     let traffic = traffic(slot)
     guard let index = waitingGet(header.replyID, messageID, traffic) else {
@@ -190,6 +187,6 @@ extension Endpoint {
       takeOutcomes(slot, traffic, outbox)
     }
     removeGet(index)
-    tell(.reply, slot, payload, count, getContext: get.context)
+    tell(.reply, slot, payload, getContext: get.context)
   }
 }

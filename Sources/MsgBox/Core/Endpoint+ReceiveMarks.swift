@@ -35,11 +35,10 @@ extension Endpoint {
   }
 
   /// A message of a connection waits to be polled. One datagram can have many, so they count before
-  /// the owner has told of the first; without an owner that keeps messages they are taken at once.
+  /// the owner that keeps messages has told of the first.
   mutating func messageWaits(_ slot: Int, bytes: Int) {
-    guard keepsMessages, case let receiver = receiver(slot), var untaken = untaken(receiver) else {
-      return
-    }
+    let receiver = receiver(slot)
+    guard var untaken = untaken(receiver) else { return }
     untaken.pendingMessages += 1
     untaken.pendingBytes += bytes
     judge(&untaken, receiver)
@@ -48,9 +47,8 @@ extension Endpoint {
 
   /// A message was polled: its owner counts it from here on, or it is taken.
   mutating func messagePolled(_ event: CoreEvent) {
-    guard keepsMessages, case let receiver = receiver(event.handle.slot),
-      var untaken = untaken(receiver)
-    else { return }
+    let receiver = receiver(event.handle.slot)
+    guard var untaken = untaken(receiver) else { return }
     // Events may have been told before anybody kept any.
     untaken.pendingMessages = max(untaken.pendingMessages - 1, 0)
     untaken.pendingBytes = max(untaken.pendingBytes - event.payload.count, 0)

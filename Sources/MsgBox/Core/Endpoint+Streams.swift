@@ -24,9 +24,12 @@ extension Endpoint {
     }
     do throws(DropReason) {
       while let slot = owner(socket), let frame = try stream.deframer.next(bytes) {
+        if frame.payload.place == .owned { _ = own(stream.deframer.takeWhole()) }
         try receiveFrame(frame, bytes, slot, at: now)
+        giveBackWhole()
       }
     } catch {
+      giveBackWhole()
       counters.drop(error)
       breakStream(socket, at: now)
     }
@@ -144,19 +147,18 @@ extension Endpoint {
   private func introduction(_ frame: Frame, _ bytes: Span<UInt8>, atLeast size: Int)
     -> Introduction?
   {
-    switch frame.payload {
+    switch frame.payload.place {
     case .none: nil
-    case .input(let offset, let count):
-      Introduction(bytes, offset..<offset + count, atLeast: size)
-    case .owned(let body): Introduction(body.span, 0..<body.count, atLeast: size)
+    case .input: Introduction(bytes, frame.payload.range, atLeast: size)
+    case .owned: Introduction(wholeMessage.span, 0..<wholeMessage.count, atLeast: size)
     }
   }
 
   private func streamAck(_ frame: Frame, _ bytes: Span<UInt8>) -> StreamAck? {
-    switch frame.payload {
+    switch frame.payload.place {
     case .none: nil
-    case .input(let offset, let count): StreamAck(bytes, offset..<offset + count)
-    case .owned(let body): StreamAck(body.span, 0..<body.count)
+    case .input: StreamAck(bytes, frame.payload.range)
+    case .owned: StreamAck(wholeMessage.span, 0..<wholeMessage.count)
     }
   }
 
@@ -164,22 +166,8 @@ extension Endpoint {
     _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
   ) throws(DropReason) {
     var payload = frame.payload
-    var count = frame.head.rest
-    if frame.head.header.flags.contains(.options) {
-      switch payload {
-      case .none:
-        throw .short
-      case .input(let offset, let length):
-        let start = try OptionBlock.end(bytes, offset..<offset + length)
-        count = offset + length - start
-        payload = count == 0 ? .none : .input(offset: start, count: count)
-      case .owned(let body):
-        let start = try OptionBlock.end(body.span, 0..<body.count)
-        count = body.count - start
-        payload = count == 0 ? .none : .owned(Array(body[start...]))
-      }
-    }
-    guard count <= ownLargest(slot) else { throw .tooBig }
+    if frame.head.header.flags.contains(.options) { payload = try withoutOptions(payload, bytes) }
+    guard payload.count <= ownLargest(slot) else { throw .tooBig }
     if kind == .reliable {
       let traffic = traffic(slot)
       traffic.reliableFramesReceived &+= 1
@@ -187,9 +175,25 @@ extension Endpoint {
       markStreamReady(connections[slot].socket)
     }
     receiveMessage(
-      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, count: count,
-      slot, isTracked: false, at: now)
+      kind, frame.head.header, messageID: frame.head.messageID, payload: payload, slot,
+      isTracked: false, at: now)
     if !takesMessages(slot) { pauseStream(slot) }
+  }
+
+  /// A payload less the options at its front.
+  private mutating func withoutOptions(
+    _ payload: Payload, _ bytes: Span<UInt8>
+  ) throws(DropReason) -> Payload {
+    switch payload.place {
+    case .none:
+      throw .short
+    case .input:
+      let start = try OptionBlock.end(bytes, payload.range)
+      return .input(offset: start, count: payload.range.upperBound - start)
+    case .owned:
+      wholeMessage.removeFirst(try OptionBlock.end(wholeMessage.span, payload.range))
+      return .owned(count: wholeMessage.count)
+    }
   }
 
   // MARK: Ends

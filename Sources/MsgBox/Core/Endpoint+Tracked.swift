@@ -106,12 +106,12 @@ extension Endpoint {
       guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
         return
       }
-      arrived(place, .owned(bytes), bytes.count, datagram, slot, traffic)
+      arrived(place, own(bytes), datagram, slot, traffic)
+      giveBackWhole()
     } else {
-      let count = packet.payload.count
-      arrived(
-        place, .input(offset: packet.payload.lowerBound, count: count), count, datagram, slot,
-        traffic)
+      let payload = Payload.input(
+        offset: packet.payload.lowerBound, count: packet.payload.count)
+      arrived(place, payload, datagram, slot, traffic)
     }
   }
 
@@ -126,13 +126,13 @@ extension Endpoint {
 
   /// A reliable message is complete: it is delivered, or kept until those before it are there.
   private mutating func arrived(
-    _ place: ChannelPlace, _ payload: Payload, _ count: Int, _ datagram: Span<UInt8>, _ slot: Int,
+    _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
     _ traffic: Traffic
   ) {
     if traffic.inbox?.arrived(place) == true {
-      tell(.message, slot, count == 0 ? .none : payload, count)
+      tell(.message, slot, payload)
       while let next = traffic.inbox?.next(place.channel) {
-        tell(.message, slot, next.isEmpty ? .none : .owned(next), next.count)
+        tell(.message, slot, own(next))
       }
     } else {
       keep(place, payload, datagram, slot, traffic)
@@ -144,18 +144,14 @@ extension Endpoint {
     _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
     _ traffic: Traffic
   ) {
-    switch payload {
-    case .none:
-      traffic.inbox?.keep(place, [])
-    case .owned(let bytes):
-      traffic.inbox?.keep(place, bytes)
-    case .input(let offset, let count):
-      guard count + ChannelInbox.overhead <= allowance(slot, traffic) else {
-        return refuse(.memory, slot)
-      }
-      let bytes = datagram.extracting(offset..<offset + count)
-      traffic.inbox?.keep(place, [UInt8](copying: bytes))
+    guard payload.place != .owned else {
+      traffic.inbox?.keep(place, takeWhole())
+      return
     }
+    guard payload.count + ChannelInbox.overhead <= allowance(slot, traffic) else {
+      return refuse(.memory, slot)
+    }
+    traffic.inbox?.keep(place, [UInt8](copying: datagram.extracting(payload.range)))
   }
 
   // MARK: Fragments
@@ -189,9 +185,9 @@ extension Endpoint {
     }
     hold(traffic)
     receiveMessage(
-      packet.kind, packet.header, messageID: messageID,
-      payload: bytes.isEmpty ? .none : .owned(bytes), count: bytes.count, slot, isTracked: true,
-      at: now)
+      packet.kind, packet.header, messageID: messageID, payload: own(bytes), slot,
+      isTracked: true, at: now)
+    giveBackWhole()
   }
 
   /// Adds a fragment to its message; the bytes of the message if that is complete.

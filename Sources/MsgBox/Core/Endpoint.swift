@@ -94,6 +94,12 @@ package struct Endpoint: ~Copyable {
   var buffers: [[UInt8]] = []
 
   var events = FIFO<CoreEvent>()
+  /// The owned bytes of those events, in their order.
+  var eventBytes = FIFO<[UInt8]>()
+  /// Those of the event that was polled last, until somebody takes them.
+  var polledBytes: [UInt8] = []
+  /// A message that came in pieces and is at hand: an event takes it over, or it is given back.
+  var wholeMessage: [UInt8] = []
   var actions = FIFO<Action>()
   /// The slot whose last event was handed out: freed when the next one is asked for.
   var deliveredEnd: Int?
@@ -177,30 +183,39 @@ package struct Endpoint: ~Copyable {
 
   mutating func emit(
     _ kind: EventKind, _ slot: Int, _ status: Status = .ok, systemError: Int32 = 0,
-    payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none,
-    undelivered: Int = 0
+    getContext: UInt = 0, next: Handle = .none, undelivered: Int = 0
   ) {
-    var event = CoreEvent(
-      kind: kind, status: status, systemError: systemError, handle: handle(slot))
-    let listener = connections[slot].listener
-    if listener != ConnectionRecord.noSlot { event.listener = handle(Int(listener)) }
-    event.payload = payload
+    var event = CoreEvent(kind, status, handle: handle(slot), listener: listenerHandle(slot))
+    event.systemError = systemError
     event.getContext = getContext
-    event.request = request
     event.next = next
     event.undelivered = undelivered
     events.append(event)
   }
 
+  /// Tells of a message. Bytes that are not in the input are those of `wholeMessage`.
+  mutating func emitMessage(
+    _ kind: EventKind, _ slot: Int, _ payload: Payload, getContext: UInt, request: Handle
+  ) {
+    var event = CoreEvent(kind, .ok, handle: handle(slot), listener: listenerHandle(slot))
+    event.payload = payload
+    event.getContext = getContext
+    event.request = request
+    if payload.place == .owned {
+      eventBytes.append(wholeMessage)
+      wholeMessage = []
+    }
+    events.append(event)
+  }
+
+  private func listenerHandle(_ slot: Int) -> Handle {
+    let listener = connections[slot].listener
+    return listener == ConnectionRecord.noSlot ? .none : handle(Int(listener))
+  }
+
   /// The next event, or nil. What the event before it ended is freed by this call.
   package mutating func pollEvent() -> CoreEvent? {
-    settlePolledMessage()
-    if let slot = deliveredEnd {
-      deliveredEnd = nil
-      if connections[slot].role == .listener { listenerCount -= 1 }
-      forgetUntaken(slot)
-      connections.remove(slot)
-    }
+    finishPolled()
     guard var event = events.popFirst() else {
       events.shrink(to: 1024)
       return nil
@@ -209,15 +224,59 @@ package struct Endpoint: ~Copyable {
     // As it is at delivery: an earlier event of the same input may have set the context.
     event.userWords = connections[slot].userWords
     switch event.kind {
+    case .message, .request, .reply:
+      if event.payload.place == .owned { polledBytes = eventBytes.popFirst() ?? [] }
+      if keepsMessages { messagePolled(event) }
     case .listeningError, .listeningEnded, .connectionSetupError, .connectionClosed,
       .connectionLost:
       deliveredEnd = slot
-    case .message, .request, .reply:
-      messagePolled(event)
     default:
       break
     }
     return event
+  }
+
+  /// What the event that was polled last leaves behind.
+  private mutating func finishPolled() {
+    if !polledBytes.isEmpty { largeBuffers.give(takePolledBytes()) }
+    if polledReceiver != nil { settlePolledMessage() }
+    guard let slot = deliveredEnd else { return }
+    deliveredEnd = nil
+    if connections[slot].role == .listener { listenerCount -= 1 }
+    forgetUntaken(slot)
+    connections.remove(slot)
+  }
+
+  /// The owned bytes of the event that was polled last; none if they lie elsewhere or were taken.
+  /// Whoever takes them should give them back.
+  package mutating func takePolledBytes() -> [UInt8] {
+    var bytes: [UInt8] = []
+    swap(&bytes, &polledBytes)
+    return bytes
+  }
+
+  /// Takes back the owned bytes of an event that was delivered, for another message.
+  package mutating func giveBackPolled(_ bytes: consuming [UInt8]) { largeBuffers.give(bytes) }
+
+  // MARK: Messages that came in pieces
+
+  /// Makes bytes those of the message at hand.
+  mutating func own(_ bytes: consuming [UInt8]) -> Payload {
+    giveBackWhole()
+    wholeMessage = bytes
+    return .owned(count: wholeMessage.count)
+  }
+
+  /// The bytes of the message at hand, for somebody who keeps them.
+  mutating func takeWhole() -> [UInt8] {
+    var bytes: [UInt8] = []
+    swap(&bytes, &wholeMessage)
+    return bytes
+  }
+
+  /// Nobody has taken over the message at hand.
+  mutating func giveBackWhole() {
+    if wholeMessage.capacity > 0 { largeBuffers.give(takeWhole()) }
   }
 
   package mutating func pollAction() -> Action? { actions.popFirst() }

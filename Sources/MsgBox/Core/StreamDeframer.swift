@@ -1,4 +1,5 @@
-/// One frame of a stream: its head, and where its payload is.
+/// One frame of a stream: its head, and where its payload is. What came in pieces is kept by the
+/// deframer: `takeWhole`.
 package struct Frame: Equatable {
   package var head: FrameHead
   package var payload: Payload
@@ -15,6 +16,8 @@ package struct StreamDeframer {
   private var prefix: [UInt8] = []
   private var head: FrameHead?
   private var partial: [UInt8] = []
+  /// Of the frame that was returned last, and came in pieces.
+  private var whole: [UInt8] = []
   private var offset = 0
 
   /// `maxMessage` is in bytes.
@@ -44,10 +47,17 @@ package struct StreamDeframer {
       offset = 0
       return nil
     }
-    var payload: [UInt8] = []
-    swap(&payload, &partial)
     self.head = nil
-    return Frame(head: head, payload: payload.isEmpty ? .none : .owned(payload))
+    swap(&whole, &partial)
+    partial = []
+    return Frame(head: head, payload: .owned(count: head.rest))
+  }
+
+  /// The payload of the frame that was returned last, if it came in pieces.
+  package mutating func takeWhole() -> [UInt8] {
+    var bytes: [UInt8] = []
+    swap(&bytes, &whole)
+    return bytes
   }
 
   /// The frame that begins and ends in the bytes at hand.
@@ -61,7 +71,7 @@ package struct StreamDeframer {
     guard rest.count >= size + head.rest else { return nil }
     let payload = Payload.input(offset: offset + size, count: head.rest)
     offset += size + head.rest
-    return Frame(head: head, payload: head.rest == 0 ? .none : payload)
+    return Frame(head: head, payload: payload)
   }
 
   /// Takes the bytes of the head; `head` stays nil if they are not all there.

@@ -32,11 +32,13 @@ extension RunLoop {
       count += 1
       delivered += 1
       note(event)
-      switch event.payload {
+      switch event.payload.place {
       case .none: deliver(event, RawSpan())
-      case .input(let offset, let count):
-        deliver(event, unsafe input.bytes.extracting(offset..<offset + count))
-      case .owned(let bytes): deliver(event, unsafe bytes.span.bytes)
+      case .input: deliver(event, unsafe input.bytes.extracting(event.payload.range))
+      case .owned:
+        let bytes = endpoint.takePolledBytes()
+        deliver(event, unsafe bytes.span.bytes)
+        endpoint.giveBackPolled(bytes)
       }
     }
   }

@@ -206,15 +206,15 @@ final class Node {
   }
 
   private func bytes(of payload: Payload) -> [UInt8] {
-    switch payload {
+    switch payload.place {
     case .none: return []
-    case .owned(let bytes): return bytes
-    case .input(let offset, let count):
-      guard offset >= 0, count >= 0, offset + count <= input.count else {
+    case .owned: return endpoint.takePolledBytes()
+    case .input:
+      guard payload.range.upperBound <= input.count else {
         simulation.violation("\(name): a payload outside of the input")
         return []
       }
-      return Array(input[offset..<(offset + count)])
+      return Array(input[payload.range])
     }
   }
 
