@@ -164,6 +164,7 @@ import Testing
     #expect(try deframer.next(first.span) == nil)
     #expect(Self.held(deframer) >= 40_000)
     #expect(try deframer.next(second.span)?.head.rest == 100_000)
+    #expect(deframer.takeWhole().count == 100_000)
     #expect(try deframer.next(second.span) == nil)
     #expect(Self.held(deframer) == 0)
   }
