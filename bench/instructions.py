@@ -1,8 +1,9 @@
-"""Instructions per message in user space, by valgrind. Two runs that differ only in the number of messages are compared,
-so what a program does once is not in it."""
+"""Instructions per message in user space, by valgrind. Two runs that differ only in the number of messages are
+compared, so what a program does once is not in it."""
 
 import os
 import re
+import shutil
 import tempfile
 
 import pair
@@ -16,26 +17,30 @@ def window(mode):
 
 
 def total(path):
-    """The sum of a callgrind file."""
-    with open(path, encoding="utf-8") as file:
-        found = re.search(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE)
+    """The sum of a callgrind file; 0 if there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = re.search(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE)
+    except OSError:
+        return 0
     return int(found[1]) if found else 0
 
 
 def measure(side, peer, mode, size, count):
-    """Instructions of one side in one run, and the messages it handled."""
+    """Instructions of one side in one run, or why there are none; and the messages it handled."""
     with tempfile.TemporaryDirectory() as folder:
         output = os.path.join(folder, "callgrind.out")
         wrap = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
-        found = pair.run_pair(peer, mode, size, count, window(mode),
-                              seconds=110, **{f"{side}_wrap": wrap})
+        found = pair.run_pair(peer, mode, size, count, window(mode), seconds=110, **{f"{side}_wrap": wrap})
         if "failed" in found:
             return found["failed"], 0
-        return total(output), count * (1 - found.get("loss", 0))
+        return total(output) or "valgrind counted nothing", count * (1 - found.get("loss", 0))
 
 
 def per_message(side, peer, mode, size):
     """Instructions per message, or why there are none."""
+    if not shutil.which("valgrind"):
+        return "valgrind is not installed"
     (few, few_count), (many, many_count) = [measure(side, peer, mode, size, n) for n in COUNTS]
     for value in few, many:
         if isinstance(value, str):

@@ -185,10 +185,24 @@ static u64 send_some(void) {
   return MOST;
 }
 
+/* The same, each message in two writes with a pause between, cut at every byte in turn. */
+static u64 send_split(void) {
+  static size_t turn;
+  for (int i = 0; i < MOST; i++) {
+    int fd = connections[pick_random((u64)args.connections)];
+    size_t cut = 1 + turn++ % (message_bytes - 1);
+    must_write(fd, message, cut);
+    usleep(50);
+    must_write(fd, message + cut, message_bytes - cut);
+  }
+  return MOST;
+}
+
 const Client *tcp_client(void) {
-  static const Client client = {connect_all, send_some, pump};
+  static Client client = {connect_all, send_some, pump};
+  if (mode_has(".split")) client.send_some = send_split;
   for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
-    if (mode_is(protocols[i].mode)) protocol = &protocols[i];
+    if (mode_has(protocols[i].mode)) protocol = &protocols[i];
   if (!protocol) die("unknown mode %s", args.mode);
   connections = must_alloc((size_t)args.connections * sizeof *connections);
   message = must_alloc(args.size + 32);

@@ -1,12 +1,11 @@
 """Runs one server and one client of the benchmark programs and gives what the client printed."""
 
 import os
-import re
 import random
+import re
 import signal
 import subprocess
 import tempfile
-import time
 
 PORTS = range(20000, 28000)
 FOLDER = os.path.join(os.environ.get("BUILD", "build"), "bench")
@@ -111,8 +110,3 @@ def wait_for_quiet():
         return float(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return 0.0
-
-
-def sleep_a_little():
-    """Lets the system reclaim what the last run has left."""
-    time.sleep(0.05)
