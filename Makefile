@@ -117,7 +117,7 @@ test-examples: examples
 ## lint: the format of the Swift sources, and the shell scripts where shellcheck is there
 lint: | tools
 	$(SWIFT) format lint --strict --parallel --recursive \
-	  $(wildcard Sources Tests examples Package.swift)
+	  $(wildcard Sources Tests examples bench Package.swift)
 	if command -v shellcheck >/dev/null; then shellcheck -x $(filter-out %.map,$(wildcard scripts/*)) .ci/run; fi
 
 ## coverage: line coverage of Wire and Core by the Swift tests; fails below COVERAGE_FLOOR

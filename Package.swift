@@ -39,6 +39,10 @@ let package = Package(
     example("swift-backpressure-producer"),
     example("swift-async"),
     example("swift-upload"),
+    .target(name: "CBench", path: "bench/swift/CBench"),
+    .executableTarget(
+      name: "msgbox-swift", dependencies: ["MsgBox", "CBench"], path: "bench/swift/Bench",
+      swiftSettings: settings),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
   ]

@@ -25,8 +25,8 @@ bench: bench-programs | tools
 ## bench-own: builds the benchmark programs that need no package, for bench/once and bench/callgrind
 bench-own: $(BENCH_OWN)
 
-## bench-programs: those, and those of the peers whose packages are installed
-bench-programs: bench-own
+## bench-programs: those, the one in Swift, and those of the peers whose packages are installed
+bench-programs: bench-own $(BENCH)/msgbox-swift
 	@$(MAKE) --no-print-directory $(foreach peer,$(BENCH_FOUND),$(BENCH)/$(peer))
 
 ## bench-peers: installs the peers' Debian packages and valgrind; needs root
@@ -64,6 +64,12 @@ $(BENCH)/quiet: BENCH_LIBS = -pthread
 
 $(addprefix $(BENCH)/,msgbox raw manycli quiet $(BENCH_PEERS)):
 	$(CC) $(BENCH_FLAGS) -o $@ $^ $(BENCH_LIBS)
+
+$(BENCH)/msgbox-swift: $(SWIFT_SOURCES) $(HEADERS) $(BENCH_HEADERS) bench/common.c Package.swift \
+  $(shell find bench/swift -name '*.swift' -o -name '*.h') | tools
+	@mkdir -p $(@D)
+	$(SWIFT) build --scratch-path $(SCRATCH) -c release --product msgbox-swift
+	cp $$($(SWIFT) build --scratch-path $(SCRATCH) -c release --show-bin-path)/msgbox-swift $@
 
 $(BENCH)/%.so: bench/%.c | tools
 	@mkdir -p $(@D)

@@ -37,9 +37,11 @@ BIG = [("GB/s", "gbs"), ("x", "/rate"), ("server us", "srv_us"), ("x server", "/
 MANY = [("bytes each", "rss_per_conn"), ("server MB", "rss_mb"), ("us to connect", "connect_cpu_us"),
         ("messages a second", "rate"), ("server us", "srv_us"), ("x server", "/srv_us"), ("loss", "+loss")]
 IDLE = [("CPU %", "idle_cpu_pct"), ("x", "/idle_cpu_pct"), ("heartbeats a second from it", "hb_per_s")]
+SWIFT = [("a second", "rate"), ("x", "/rate"), ("server us", "srv_us"), ("client us", "cli_us"),
+         ("median round trip in us", "p50")]
 GATES = [("messages a second", "rate"), ("loss", "+loss")]
 COUNTED = [("instructions", "instructions")]
-COLUMNS = {"rr": ROUNDS, "rr1": ROUNDS, "pipe": PIPE, "many": MANY, "idle": IDLE, "gates": GATES,
+COLUMNS = {"rr": ROUNDS, "rr1": ROUNDS, "pipe": PIPE, "many": MANY, "idle": IDLE, "gates": GATES, "swift": SWIFT,
            "instructions": COUNTED}
 
 
