@@ -7,7 +7,7 @@ import figures
 from cases import groups_of
 from table import TITLES, number
 
-WIDTH, LABELS, VALUES, LINE, BAR, HEAD, GAP, EDGE = 860, 190, 70, 19, 13, 44, 20, 20
+WIDTH, LABELS, VALUES, LINE, BAR, HEAD, GAP, EDGE = 860, 225, 70, 19, 13, 44, 20, 20
 KINDS = {"raw": "raw", "msgbox": "own"}
 
 # (key, what it is called, whether more is better)
