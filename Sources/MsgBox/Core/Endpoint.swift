@@ -46,7 +46,7 @@ package struct Endpoint: ~Copyable {
   var answerBudget: AnswerBudget
   var timers = TimerQueue()
 
-  var sockets: [SocketState] = []
+  var sockets = Pages<SocketState>()
   /// UDP sockets with something to send, and streams.
   var readySockets = FIFO<SocketID>()
   var readyStreams = FIFO<SocketID>()

@@ -51,8 +51,16 @@ package struct LossRecovery {
   /// The newest run of lost datagrams, for persistent congestion.
   var lostRun: LostRun?
   var ack = AckInProgress()
-  var acked = FIFO<FrameRef>()
-  var lost = FIFO<FrameRef>()
+  private let sharedAcked = Shared(FIFO<FrameRef>())
+  var acked: FIFO<FrameRef> {
+    _read { yield sharedAcked.value }
+    nonmutating _modify { yield &sharedAcked.value }
+  }
+  private let sharedLost = Shared(FIFO<FrameRef>())
+  var lost: FIFO<FrameRef> {
+    _read { yield sharedLost.value }
+    nonmutating _modify { yield &sharedLost.value }
+  }
 
   /// - Parameter firstNumber: the number of the first datagram, 0 but in tests.
   package init(now: Instant, firstNumber: UInt64 = 0) {

@@ -3,7 +3,7 @@
 ///
 /// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has
 /// to search the rotation, and a session that comes back has an id, and an entry, of its own.
-package struct OutBeats {
+package final class OutBeats {
   /// Instead of half an interval: nobody in this rotation owes heartbeats, so nobody is visited.
   package static let unvisited = Interval(nanoseconds: .max)
 
@@ -23,7 +23,7 @@ package struct OutBeats {
 
   package var count: Int { rotation.count }
 
-  package mutating func add(_ session: UInt64, at now: Instant) {
+  package func add(_ session: UInt64, at now: Instant) {
     if rotation.isEmpty {
       visitedUntil = now
       roundLeft = 0
@@ -39,7 +39,7 @@ package struct OutBeats {
   }
 
   /// How many visits are due at `now`: at most one per entry, however long ago the last one was.
-  package mutating func visitsDue(at now: Instant) -> Int {
+  package func visitsDue(at now: Instant) -> Int {
     guard let nextVisit, nextVisit <= now else { return 0 }
     if roundLeft == 0 {
       roundSize = rotation.count
@@ -57,10 +57,10 @@ package struct OutBeats {
     return Int(due)
   }
 
-  package mutating func next() -> UInt64? { rotation.popFirst() }
+  package func next() -> UInt64? { rotation.popFirst() }
 
   /// Puts a session that lives back at the end.
-  package mutating func keep(_ session: UInt64) { rotation.append(session) }
+  package func keep(_ session: UInt64) { rotation.append(session) }
 
   /// Time between two visits, in nanoseconds.
   private var step: UInt64 {

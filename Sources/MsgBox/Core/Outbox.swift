@@ -2,7 +2,7 @@
 /// replies of several packets. It says which packets go into the next datagram.
 final class Outbox {
   /// Messages of one channel, in their order; or requests and replies, whose order means nothing.
-  private struct Lane {
+  private final class Lane {
     /// Nil: requests and replies.
     var channel: UInt8?
     /// Messages of which a packet is still to be sent for the first time.

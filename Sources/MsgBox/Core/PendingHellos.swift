@@ -21,7 +21,7 @@ struct PendingHello: Vacant, Linked {
 /// Hellos that wait for their confirmation, by our id and by (socket, source, the client's id), so
 /// that a repeated hello gets the same id and makes one peer, and the same hello from elsewhere
 /// learns nothing of it.
-struct PendingHellos {
+struct PendingHellos: ~Copyable {
   private struct Key: Hashable {
     var socket: SocketID
     var source: Address

@@ -46,7 +46,11 @@ package struct Reassembly {
   /// An incomplete message that is not reliable is freed that long after its last new fragment.
   package static let lifetime = Interval.seconds(10)
 
-  private var messages = Slab<IncompleteMessage>(maxSlots: Reassembly.maxMessages)
+  private let table = Shared(Slab<IncompleteMessage>(maxSlots: Reassembly.maxMessages))
+  private var messages: Slab<IncompleteMessage> {
+    _read { yield table.value }
+    nonmutating _modify { yield &table.value }
+  }
   /// Slots by packed key.
   private var slots: [UInt64: Int] = [:]
   /// The slot of the last fragment, which mostly is that of the next.

@@ -17,7 +17,7 @@ struct ReadyConnection {
 }
 
 /// What the core knows of a socket of the loop.
-struct SocketState {
+struct SocketState: ~Copyable {
   enum Kind {
     case free
     /// A UDP listener; the owner is the listener.

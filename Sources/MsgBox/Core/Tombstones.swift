@@ -19,7 +19,7 @@ struct Tombstone: Vacant {
 }
 
 /// The tombstones of a box, by our id: at most so many, the oldest out first.
-struct Tombstones {
+struct Tombstones: ~Copyable {
   static let lifetime = Interval.seconds(30)
   static let repeatGap = Interval.milliseconds(200)
   static let repeats = 2
@@ -47,7 +47,7 @@ struct Tombstones {
   mutating func remove(_ slot: Int) {
     bySession[stones[slot].session] = nil
     stones.remove(slot)
-    while let session = order.first, bySession[session] == nil { _ = order.popFirst() }
+    while let session = order.first, bySession[session] == nil { order.dropFirst() }
   }
 
   func isLive(_ slot: Int) -> Bool { stones.isLive(slot) }

@@ -14,7 +14,7 @@ struct WaitingMessage {
 }
 
 /// Messages in the order of their coming, each found by its key.
-struct WaitingMessages {
+struct WaitingMessages: ~Copyable {
   private var queue = FIFO<WaitingMessage>()
   /// How many have left: the number of the first.
   private var taken: UInt64 = 0
