@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -29,13 +30,22 @@ static int32_t close_for(int32_t fd, int32_t error) {
   return error;
 }
 
-// Asks for buffers, which the system may make smaller, and for datagrams that are never fragmented on their way.
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+// Asks for buffers, which the system may make smaller, for datagrams that are never fragmented on their way, and for
+// those that belong together in one message, which older systems refuse.
 static void prepare_udp(int fd, int ipv6, uint32_t buffer_bytes) {
   int bytes = buffer_bytes > INT32_MAX ? INT32_MAX : (int)buffer_bytes;
   set_option(fd, SOL_SOCKET, SO_RCVBUF, bytes);
   set_option(fd, SOL_SOCKET, SO_SNDBUF, bytes);
   set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   if (ipv6) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+  if (!cmsgbox_fault_due(CMSGBOX_CALL_OFFLOAD)) set_option(fd, SOL_UDP, UDP_GRO, 1);
 }
 
 static int32_t bind_socket(int fd, const cmsgbox_address *address, int ipv6, int dual_stack) {

@@ -19,6 +19,11 @@ final class LoopSocket {
   let isIPv6: Bool
   let isWildcard: Bool
   var role: Role
+  let isConnectedDatagram: Bool
+  /// The peer of a connected UDP socket.
+  var remote = Address.unspecified
+  /// Of a UDP socket: whether datagrams leave together.
+  var trains = Trains()
   /// What the poller watches it for.
   var interest = Readiness.none
   /// The system's send buffer is full, and the core knows.
@@ -45,6 +50,11 @@ final class LoopSocket {
     isIPv6 = socket.isIPv6
     isWildcard = socket.isWildcard
     self.role = role
+    if case .datagram(let isConnected) = role {
+      isConnectedDatagram = isConnected
+    } else {
+      isConnectedDatagram = false
+    }
     fd = socket.descriptor.rawValue
     descriptor = socket.takeDescriptor()
   }
@@ -55,8 +65,6 @@ final class LoopSocket {
     fd = -1
     descriptor = nil
   }
-
-  var isConnectedDatagram: Bool { role == .datagram(isConnected: true) }
 }
 
 /// The sockets of a loop by their ids, which are small and used again.

@@ -77,6 +77,7 @@ extension RunLoop {
     do throws(Errno) {
       let open = try UDPSocket.connect(to: remote, bufferBytes: bufferBytes)
       let socket = try adopt(open, role: .datagram(isConnected: true), interest: .readable)
+      socket.remote = remote
       if !endpoint.datagramOpened(handle, socket.id, local: socket.local, at: now) {
         remove(socket.id)
       }

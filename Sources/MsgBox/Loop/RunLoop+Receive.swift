@@ -21,7 +21,7 @@ extension RunLoop {
       if wait != 0 { turnEnds = polledAt + Self.budget }
       wait = 0
       drain.polled(at: polledAt)
-      let progress = serve(count, deliver)
+      let progress = serve(count, at: polledAt, deliver)
       if progress == .drained && count < Poller.capacity {
         drain.sawEmpty(at: polledAt)
         return nil
@@ -32,7 +32,9 @@ extension RunLoop {
   }
 
   /// Serves the sockets of one poll in turn, at least one of them, until the turn's time is up.
-  private func serve(_ count: Int, _ deliver: (CoreEvent, RawSpan) -> Void) -> Progress {
+  private func serve(
+    _ count: Int, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Progress {
     // The system lists sockets in much the same order each time: those behind the last one served
     // come first.
     let first = count > 0 ? served % count : 0
@@ -43,7 +45,8 @@ extension RunLoop {
       if token == .max {
         takeAnswers(deliver)
       } else if let socket = sockets[token: token] {
-        if serve(socket, readiness, deliver) == .more { progress = .more }
+        let time = step == 0 ? polledAt : now
+        if serve(socket, readiness, at: time, deliver) == .more { progress = .more }
       }
       if isEnding { break }
       if step + 1 < count && now >= turnEnds {
@@ -55,13 +58,14 @@ extension RunLoop {
   }
 
   private func serve(
-    _ socket: LoopSocket, _ readiness: Readiness, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, _ readiness: Readiness, at polledAt: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     switch socket.role {
     case .datagram:
       if readiness.contains(.writable) { sendHeld(socket) }
       guard readiness != .writable else { return .drained }
-      return receiveDatagrams(socket, deliver)
+      return receiveDatagrams(socket, at: polledAt, deliver)
     case .listener:
       return acceptAll(socket, deliver)
     case .connecting(let handle):
@@ -90,12 +94,14 @@ extension RunLoop {
 
   /// Receives up to 64 batches, so that others get a turn.
   private func receiveDatagrams(
-    _ socket: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
+    var receivedAt = polledAt
     for _ in 0..<64 {
       let count: Int
       do throws(Errno) {
-        count = try batch.receive(from: socket.fd)
+        count = try batch.receive(
+          from: socket.fd, isConnected: socket.isConnectedDatagram)
       } catch {
         guard error.isBounce else { return .drained }
         if socket.isConnectedDatagram { bounced(socket, error) }
@@ -103,31 +109,44 @@ extension RunLoop {
         if socket.isOpen && !isEnding { continue }
         return .drained
       }
-      let receivedAt = now
       for index in 0..<count where socket.isOpen && !isEnding {
         take(index, on: socket, at: receivedAt, deliver)
+        if endpoint.trackedReceived &- trackedAtFlush >= Self.trackedGap { flushDatagrams() }
       }
-      guard socket.isOpen, !isEnding, count == DatagramBatch.capacity else { return .drained }
-      if now >= turnEnds { return .more }
-      sendBetween()
+      guard socket.isOpen, !isEnding, batch.isFull else { return .drained }
+      receivedAt = now
+      if receivedAt >= turnEnds { return .more }
+      sendBetween(at: receivedAt)
     }
     return .more
   }
 
-  /// Gives one datagram to the core, and what comes of it to the user while its bytes are there.
+  /// Gives the datagrams of one train to the core, and what comes of each to the user while its
+  /// bytes are there.
   private func take(
     _ index: Int, on socket: LoopSocket, at receivedAt: Instant,
     _ deliver: (CoreEvent, RawSpan) -> Void
   ) {
-    let datagram = batch.received(index)
+    let train = batch.received(index)
+    let remote = socket.isConnectedDatagram ? socket.remote : train.remote
     var local = socket.local
     if socket.isWildcard {
-      local.ip = datagram.local.ip
-      local.scope = datagram.local.scope
+      local.ip = train.local.ip
+      local.scope = train.local.scope
     }
     batch.withReceivedBytes(index) { bytes in
-      endpoint.receive(bytes, on: socket.id, from: datagram.remote, to: local, at: receivedAt)
-      settle(bytes, deliver)
+      var next = 0
+      repeat {
+        let end = min(next + train.segment, bytes.count)
+        let datagram = bytes.extracting(next..<end)
+        if end == bytes.count, train.isTruncated {
+          endpoint.receivedTruncated(datagram.count)
+        } else {
+          endpoint.receive(datagram, on: socket.id, from: remote, to: local, at: receivedAt)
+        }
+        if endpoint.waitingEvents > 0 || !endpoint.actions.isEmpty { settle(datagram, deliver) }
+        next = end
+      } while next < bytes.count && socket.isOpen && !isEnding
     }
   }
 

@@ -30,7 +30,7 @@ package final class RunLoop {
   var reserve: FileDescriptor?
   var sockets = SocketTable()
   /// For whom the datagrams of the batch are that is being filled.
-  var outgoing: [LoopSocket] = []
+  var outgoing: [OutgoingRun] = []
   /// Listeners that are not polled until `pauseEnds`, for want of descriptors.
   var paused: [UInt64] = []
   var pauseEnds: Instant?
