@@ -40,12 +40,14 @@ typedef struct messages {
   control controls[CMSGBOX_BATCH];
 } messages;
 
+_Static_assert((int)CMSGBOX_RECEIVE_BATCH <= (int)CMSGBOX_BATCH, "messages serve both ways");
+
 struct cmsgbox_batch {
   messages in;
-  cmsgbox_train trains[CMSGBOX_BATCH];
+  cmsgbox_train trains[CMSGBOX_RECEIVE_BATCH];
   // Address space for the slots; pages that nothing was received into cost no memory.
   uint8_t *in_bytes;
-  // How many messages are received at once, and bytes of each.
+  // How many messages are received at once, and most bytes of each.
   uint32_t limit;
   uint32_t slot;
   // Whether the headers of `in` ask for no addresses.

@@ -6,22 +6,23 @@
 #include <sys/mman.h>
 
 enum {
-  // Messages received at once where they are long: what they hold should still be in the cache when it is looked at.
-  LONG_BATCH = 8,
-  LONG_BYTES = 16384
+  // Messages received at once after such of more than so many datagrams on average: what they hold should still be in
+  // the cache when it is looked at, and be no more than a turn has time for.
+  LONG_BATCH = 4,
+  LONG_DATAGRAMS = 8
 };
 
 static void set_slots(cmsgbox_batch *batch, uint32_t bytes) {
   if (bytes > CMSGBOX_RECEIVE_SLOT) bytes = CMSGBOX_RECEIVE_SLOT;
   if (batch->slot == bytes) return;
   batch->slot = bytes;
-  for (size_t i = 0; i < CMSGBOX_BATCH; i++) batch->in.pieces[i].iov_len = bytes;
+  for (size_t i = 0; i < CMSGBOX_RECEIVE_BATCH; i++) batch->in.pieces[i].iov_len = bytes;
 }
 
 static void set_anonymous(cmsgbox_batch *batch, int is_anonymous) {
   if (batch->is_anonymous == is_anonymous) return;
   batch->is_anonymous = is_anonymous;
-  for (size_t i = 0; i < CMSGBOX_BATCH; i++) {
+  for (size_t i = 0; i < CMSGBOX_RECEIVE_BATCH; i++) {
     struct msghdr *header = &batch->in.headers[i].msg_hdr;
     header->msg_name = is_anonymous ? NULL : &batch->in.names[i];
     header->msg_namelen = is_anonymous ? 0 : sizeof batch->in.names[i];
@@ -31,7 +32,7 @@ static void set_anonymous(cmsgbox_batch *batch, int is_anonymous) {
 cmsgbox_batch *cmsgbox_batch_create(void) {
   cmsgbox_batch *batch = calloc(1, sizeof *batch);
   if (!batch) return NULL;
-  size_t size = (size_t)CMSGBOX_BATCH * RECEIVE_STRIDE;
+  size_t size = (size_t)CMSGBOX_RECEIVE_BATCH * RECEIVE_STRIDE;
   void *bytes = mmap(
       NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (bytes == MAP_FAILED) {
@@ -41,9 +42,9 @@ cmsgbox_batch *cmsgbox_batch_create(void) {
   // One small datagram must not cost 2 MiB. A system without huge pages refuses, which is as good.
   madvise(bytes, size, MADV_NOHUGEPAGE);
   batch->in_bytes = bytes;
-  batch->limit = CMSGBOX_BATCH;
+  batch->limit = CMSGBOX_RECEIVE_BATCH;
   batch->is_anonymous = 1;
-  for (size_t i = 0; i < CMSGBOX_BATCH; i++) {
+  for (size_t i = 0; i < CMSGBOX_RECEIVE_BATCH; i++) {
     struct msghdr *header = &batch->in.headers[i].msg_hdr;
     batch->in.pieces[i].iov_base = batch->in_bytes + i * RECEIVE_STRIDE;
     batch->trains[i].bytes = batch->in_bytes + i * RECEIVE_STRIDE;
@@ -59,7 +60,7 @@ cmsgbox_batch *cmsgbox_batch_create(void) {
 
 void cmsgbox_batch_destroy(cmsgbox_batch *batch) {
   if (!batch) return;
-  munmap(batch->in_bytes, (size_t)CMSGBOX_BATCH * RECEIVE_STRIDE);
+  munmap(batch->in_bytes, (size_t)CMSGBOX_RECEIVE_BATCH * RECEIVE_STRIDE);
   free(batch);
 }
 
@@ -110,16 +111,16 @@ int32_t cmsgbox_batch_receive(
   int32_t count = (int32_t)CMSGBOX_SYSCALL(
       CMSGBOX_CALL_RECEIVE_BATCH, recvmmsg(fd, batch->in.headers, limit, MSG_DONTWAIT, NULL));
   if (count < 0) return count;
-  uint64_t bytes = 0;
+  uint32_t datagrams = 0;
   for (int32_t i = 0; i < count; i++) {
     struct msghdr *header = &batch->in.headers[i].msg_hdr;
     cmsgbox_train *train = &batch->trains[i];
     train->count = batch->in.headers[i].msg_len;
     train->segment = train->count;
     train->truncated = (header->msg_flags & MSG_TRUNC) != 0;
-    bytes += train->count;
     memset(&train->local, 0, sizeof train->local);
     if (header->msg_controllen > 0) read_controls(header, train);
+    datagrams += train->segment < train->count ? train->count / train->segment : 1;
     // The system wrote how much of these it used; the next call needs how much there is.
     header->msg_controllen = CONTROL_BYTES;
     if (connected) continue;
@@ -127,6 +128,6 @@ int32_t cmsgbox_batch_receive(
     header->msg_namelen = sizeof batch->in.names[i];
   }
   *is_full = (uint32_t)count == batch->limit;
-  batch->limit = bytes / LONG_BYTES >= (uint64_t)count ? LONG_BATCH : CMSGBOX_BATCH;
+  batch->limit = datagrams > LONG_DATAGRAMS * (uint32_t)count ? LONG_BATCH : CMSGBOX_RECEIVE_BATCH;
   return count;
 }

@@ -61,14 +61,17 @@ int32_t cmsgbox_open_reserve(void);
 
 // Makes a UDP socket bound to `address`, of the family of `address`; `dual_stack` lets an IPv6 one serve IPv4 too.
 // `buffer_bytes` is asked of the kernel, each way. The local address of each datagram is told (pktinfo) if asked for.
+// Unless `steering` is NULL, it shares its port with others of this process, at most 255, and `steering` gets the first
+// byte, 1...255, of the session ids whose datagrams come to it; such a socket must be closed by cmsgbox_close.
 int32_t cmsgbox_udp_bind(
-    const cmsgbox_address *address, int32_t dual_stack, uint32_t buffer_bytes, int32_t packet_info);
+    const cmsgbox_address *address, int32_t dual_stack, uint32_t buffer_bytes, int32_t packet_info,
+    uint8_t *steering);
 
 // Makes a UDP socket connected to `remote`.
 int32_t cmsgbox_udp_connect(const cmsgbox_address *remote, uint32_t buffer_bytes);
 
-// Makes a TCP socket that listens on `address`.
-int32_t cmsgbox_tcp_listen(const cmsgbox_address *address, int32_t dual_stack);
+// Makes a TCP socket that listens on `address`, if `shared` with others that do.
+int32_t cmsgbox_tcp_listen(const cmsgbox_address *address, int32_t dual_stack, int32_t shared);
 
 // Makes a TCP socket that is connecting, or connected, to `remote`.
 int32_t cmsgbox_tcp_connect(const cmsgbox_address *remote);
@@ -104,7 +107,8 @@ int32_t cmsgbox_linger_reset(int32_t fd);
 // ---- Datagrams in batches ------------------------------------------------------------------------------------------
 
 enum {
-  CMSGBOX_BATCH = 64,           // messages received, or datagrams sent, by one call
+  CMSGBOX_BATCH = 64,           // datagrams sent by one call
+  CMSGBOX_RECEIVE_BATCH = 32,   // messages received by one call
   CMSGBOX_RECEIVE_SLOT = 65536, // room for a message received; more than the largest that is valid
   CMSGBOX_SEND_SLOT = 1280      // largest datagram to be sent
 };
@@ -134,7 +138,7 @@ typedef struct cmsgbox_batch cmsgbox_batch;
 cmsgbox_batch *cmsgbox_batch_create(void);
 void cmsgbox_batch_destroy(cmsgbox_batch *batch);
 
-// What was received last, up to CMSGBOX_BATCH messages.
+// What was received last, up to CMSGBOX_RECEIVE_BATCH messages.
 const cmsgbox_train *cmsgbox_batch_received(const cmsgbox_batch *batch);
 
 // Bytes (CMSGBOX_BATCH * CMSGBOX_SEND_SLOT) and descriptions (CMSGBOX_BATCH) of the datagrams to send, which the caller
@@ -142,7 +146,7 @@ const cmsgbox_train *cmsgbox_batch_received(const cmsgbox_batch *batch);
 uint8_t *cmsgbox_batch_sending_bytes(cmsgbox_batch *batch);
 cmsgbox_datagram *cmsgbox_batch_sending(cmsgbox_batch *batch);
 
-// Receives up to CMSGBOX_BATCH messages of at most `slot_bytes` bytes, fewer of them while they are long; returns how
+// Receives up to CMSGBOX_RECEIVE_BATCH messages of at most `slot_bytes` bytes, fewer while they are of many datagrams; returns how
 // many. `is_full` tells whether there was no room for more. A socket that is `connected` tells no addresses.
 int32_t cmsgbox_batch_receive(
     cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t slot_bytes, int32_t *is_full);

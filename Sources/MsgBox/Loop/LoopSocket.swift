@@ -30,6 +30,8 @@ final class LoopSocket {
   var isBlocked = false
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] = []
+  /// What was received and waits for the next turn, oldest first; less than one batch.
+  var backlog: [BacklogTrain] = []
   /// Of a stream: it is not read, because the program takes no more.
   var isPaused = false
   /// Of a stream: it hung up while it was paused, and is not polled until it is read again.

@@ -12,7 +12,7 @@ extension RunLoop {
     while !isEnding {
       let count: Int
       do throws(Errno) {
-        count = try poller.wait(milliseconds: wait)
+        count = try poll(wait)
       } catch {
         return error
       }
@@ -21,7 +21,8 @@ extension RunLoop {
       if wait != 0 { turnEnds = polledAt + Self.budget }
       wait = 0
       drain.polled(at: polledAt)
-      let progress = serve(count, at: polledAt, deliver)
+      var progress = serve(count, at: polledAt, deliver)
+      if serveBacklog(deliver) == .more { progress = .more }
       if progress == .drained && count < Poller.capacity {
         drain.sawEmpty(at: polledAt)
         return nil
@@ -29,6 +30,22 @@ extension RunLoop {
       if now >= turnEnds { return nil }
     }
     return nil
+  }
+
+  /// Waits up to `wait` milliseconds (-1: without limit), at first for `spin` without sleeping.
+  private func poll(_ wait: Int32) throws(Errno) -> Int {
+    guard wait != 0, spin.nanoseconds > 0 else { return try poller.wait(milliseconds: wait) }
+    let limit = wait < 0 ? spin : min(spin, .milliseconds(UInt64(wait)))
+    let began = now
+    var spun = Interval(nanoseconds: 0)
+    while spun < limit {
+      let count = try poller.wait(milliseconds: 0)
+      guard count == 0 else { return count }
+      spun = now.since(began)
+    }
+    guard wait > 0 else { return try poller.wait(milliseconds: wait) }
+    let waited = Int32(clamping: spun.nanoseconds / 1_000_000)
+    return try poller.wait(milliseconds: max(wait - waited, 0))
   }
 
   /// Serves the sockets of one poll in turn, at least one of them, until the turn's time is up.
@@ -90,68 +107,5 @@ extension RunLoop {
       }
       settle(deliver)
     }
-  }
-
-  /// Receives up to 64 batches, so that others get a turn.
-  private func receiveDatagrams(
-    _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
-  ) -> Progress {
-    var receivedAt = polledAt
-    for _ in 0..<64 {
-      let count: Int
-      do throws(Errno) {
-        count = try batch.receive(
-          from: socket.fd, isConnected: socket.isConnectedDatagram)
-      } catch {
-        guard error.isBounce else { return .drained }
-        if socket.isConnectedDatagram { bounced(socket, error) }
-        settle(deliver)
-        if socket.isOpen && !isEnding { continue }
-        return .drained
-      }
-      for index in 0..<count where socket.isOpen && !isEnding {
-        take(index, on: socket, at: receivedAt, deliver)
-        if endpoint.trackedReceived &- trackedAtFlush >= Self.trackedGap { flushDatagrams() }
-      }
-      guard socket.isOpen, !isEnding, batch.isFull else { return .drained }
-      receivedAt = now
-      if receivedAt >= turnEnds { return .more }
-      sendBetween(at: receivedAt)
-    }
-    return .more
-  }
-
-  /// Gives the datagrams of one train to the core, and what comes of each to the user while its
-  /// bytes are there.
-  private func take(
-    _ index: Int, on socket: LoopSocket, at receivedAt: Instant,
-    _ deliver: (CoreEvent, RawSpan) -> Void
-  ) {
-    let train = batch.received(index)
-    let remote = socket.isConnectedDatagram ? socket.remote : train.remote
-    var local = socket.local
-    if socket.isWildcard {
-      local.ip = train.local.ip
-      local.scope = train.local.scope
-    }
-    batch.withReceivedBytes(index) { bytes in
-      var next = 0
-      repeat {
-        let end = min(next + train.segment, bytes.count)
-        let datagram = bytes.extracting(next..<end)
-        if end == bytes.count, train.isTruncated {
-          endpoint.receivedTruncated(datagram.count)
-        } else {
-          endpoint.receive(datagram, on: socket.id, from: remote, to: local, at: receivedAt)
-        }
-        if endpoint.waitingEvents > 0 || !endpoint.actions.isEmpty { settle(datagram, deliver) }
-        next = end
-      } while next < bytes.count && socket.isOpen && !isEnding
-    }
-  }
-
-  /// A datagram that was sent earlier on a connected socket did not arrive.
-  func bounced(_ socket: LoopSocket, _ error: Errno) {
-    endpoint.bounced(socket.id, error.status, systemError: error.rawValue, at: now)
   }
 }

@@ -22,11 +22,13 @@ package struct HeldDatagram: Equatable, Sendable {
   package var bytes: [UInt8]
 }
 
-/// Flat buffers for up to 64 trains that were received and 64 datagrams to be sent, used for one
+/// Flat buffers for up to 32 trains that were received and 64 datagrams to be sent, used for one
 /// system call at a time.
 @safe package final class DatagramBatch {
-  /// Trains, or datagrams to be sent, of one call.
+  /// Datagrams sent by one call.
   package static let capacity = Int(CMSGBOX_BATCH)
+  /// Trains received by one call.
+  package static let receiveCapacity = Int(CMSGBOX_RECEIVE_BATCH)
   /// Bytes of the largest train.
   package static let receiveSlotBytes = Int(CMSGBOX_RECEIVE_SLOT)
   /// Bytes of the largest datagram to be sent.
@@ -58,8 +60,8 @@ package struct HeldDatagram: Equatable, Sendable {
 
   // MARK: Receiving
 
-  /// Receives up to `capacity` trains of at most `slotBytes`, and returns how many. What was
-  /// received before is overwritten. A `connected` socket tells no remote addresses.
+  /// Receives up to `receiveCapacity` trains of at most `slotBytes`, fewer while they are long, and
+  /// returns how many. What was received before is overwritten. A `connected` socket tells no remote addresses.
   package func receive(
     from descriptor: Int32, isConnected: Bool = false,
     slotBytes: Int = DatagramBatch.receiveSlotBytes
@@ -73,7 +75,7 @@ package struct HeldDatagram: Equatable, Sendable {
 
   /// Describes train `index` of those received last.
   package func received(_ index: Int) -> ReceivedTrain {
-    precondition(index >= 0 && index < Self.capacity)
+    precondition(index >= 0 && index < Self.receiveCapacity)
     let train = unsafe trains + index
     return unsafe ReceivedTrain(
       remote: Address(train.pointee.remote), local: Address(train.pointee.local),
@@ -84,7 +86,7 @@ package struct HeldDatagram: Equatable, Sendable {
   /// Hands out the bytes of train `index` of those received last.
   @inline(__always)
   package func withReceivedBytes(_ index: Int, _ body: (Span<UInt8>) -> Void) {
-    precondition(index >= 0 && index < Self.capacity)
+    precondition(index >= 0 && index < Self.receiveCapacity)
     let train = unsafe trains + index
     let count = min(Int(unsafe train.pointee.count), Self.receiveSlotBytes)
     body(unsafe Span(_unsafeStart: train.pointee.bytes, count: count))
