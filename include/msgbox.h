@@ -246,9 +246,14 @@ typedef struct msg_Options {
                                      messages are left to be resent and all others dropped, as MSG_DROP_RECEIVE_MARK;
                                      heartbeats and acknowledgements go on */
   uint32_t receive_mark_bytes;    /* 16777216: bytes of the same */
+  uint32_t share_port;            /* 0 or 1: of a listener. Others of this process that say so too may have the same
+                                     address and port, such as one in each of several boxes, each on its own thread.
+                                     The system spreads new connections over them; what a UDP client sends reaches
+                                     the box of its connection from whatever address it comes. At most 255 share a
+                                     UDP port, else ERR_ADDRESS_IN_USE; sockets of other processes must not */
 } msg_Options;
 
-#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* How a connection proves that it lives. Append only. */
 enum {
@@ -265,9 +270,11 @@ typedef struct msg_BoxOptions {
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
                                   before them. Of what comes above, reliable parts are resent and others dropped;
                                   a TCP connection that needs more is closed with ERR_OVERLOAD */
+  uint32_t spin_us;            /* 0, ..1000000: so long a turn that may wait polls without sleeping before it does,
+                                  which answers sooner and keeps a core busy meanwhile */
 } msg_BoxOptions;
 
-#define MSG_BOX_OPTIONS_INIT {sizeof(msg_BoxOptions), 0, 0, 0, 0}
+#define MSG_BOX_OPTIONS_INIT {sizeof(msg_BoxOptions), 0, 0, 0, 0, 0}
 
 /* Flags of msg_SendOptions; others are ERR_INVALID_ARGUMENT. */
 enum {

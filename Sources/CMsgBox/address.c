@@ -1,22 +1,19 @@
 // Addresses between the system's form and ours.
 #include "internal.h"
 
+#include <endian.h>
 #include <string.h>
 
 void cmsgbox_ip_to_bytes(const cmsgbox_address *address, uint8_t bytes[16]) {
-  for (int i = 0; i < 8; i++) {
-    bytes[i] = (uint8_t)(address->high >> (56 - 8 * i));
-    bytes[8 + i] = (uint8_t)(address->low >> (56 - 8 * i));
-  }
+  uint64_t halves[2] = {htobe64(address->high), htobe64(address->low)};
+  memcpy(bytes, halves, sizeof halves);
 }
 
 void cmsgbox_ip_from_bytes(cmsgbox_address *address, const uint8_t bytes[16]) {
-  address->high = 0;
-  address->low = 0;
-  for (int i = 0; i < 8; i++) {
-    address->high = address->high << 8 | bytes[i];
-    address->low = address->low << 8 | bytes[8 + i];
-  }
+  uint64_t halves[2];
+  memcpy(halves, bytes, sizeof halves);
+  address->high = be64toh(halves[0]);
+  address->low = be64toh(halves[1]);
 }
 
 socklen_t cmsgbox_to_sockaddr(const cmsgbox_address *address, int ipv6, cmsgbox_sockaddr *out) {

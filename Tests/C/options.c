@@ -41,6 +41,10 @@ static void ranges(void) {
   options.implicit_peers = 2;
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
   options.implicit_peers = 0;
+  options.share_port = 2;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.share_port = 1;
+  CHECK_CODE(listening_code(&options), MSG_OK);
   options.max_connections = 1000001;
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
   options.max_connections = 0;

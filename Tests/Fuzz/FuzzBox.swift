@@ -297,7 +297,7 @@ final class FuzzBox {
   private func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, _, _): endpoint.resolved(handle, [peer], at: now)
-    case .bind(let handle, let locator, _):
+    case .bind(let handle, let locator, _, _):
       let id = newSocket()
       guard endpoint.bound(handle, id, local: local, at: now) else { return }
       sockets.append((id, locator.transport == .udp ? .datagram : .streamListener))

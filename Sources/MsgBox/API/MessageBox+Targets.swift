@@ -83,8 +83,12 @@ extension MessageBox {
 
   /// Sets what all connections of the box share, for all sends and receptions from here on.
   ///
-  /// - Throws: `invalidArgument` if one is 0; `ended`.
+  /// - Throws: `invalidArgument` if a limit is 0, or `spin` out of range; `ended`.
   public func setOptions(_ options: BoxOptions) throws(MessageError) {
+    guard options.spin >= .zero, options.spin <= .seconds(1) else {
+      throw MessageError(.invalidArgument)
+    }
     try check(loop.endpoint.setLimits(options.core) ? .ok : .invalidArgument)
+    loop.spin = Interval(options.spin)
   }
 }

@@ -65,6 +65,8 @@ extension Options {
     unsafe core.implicitPeers = options.implicit_peers == 1
     // Not 0 or 1: nothing that this version knows.
     if unsafe options.implicit_peers > 1 { core.heartbeat = Interval(nanoseconds: 0) }
+    unsafe core.sharePort = options.share_port == 1
+    if unsafe options.share_port > 1 { core.heartbeat = Interval(nanoseconds: 0) }
     readLiveness(unsafe options.liveness)
   }
 
@@ -110,6 +112,7 @@ extension BoxOptions {
     guard unsafe read(given, into: &options) else { throw MessageError(.invalidArgument) }
     core.sendMarkMessages.replace(options.send_mark_messages)
     core.turnDatagrams.replace(options.turn_datagrams)
+    spin = .microseconds(options.spin_us)
     if options.send_mark_bytes != 0 { core.sendMarkBytes = options.send_mark_bytes }
     if options.receive_bytes != 0 { core.receiveBytes = options.receive_bytes }
   }

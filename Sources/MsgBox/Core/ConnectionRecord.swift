@@ -161,6 +161,8 @@ final class ListenerState {
   var untaken = Untaken()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
+  /// The first byte of its sessions' ids: not 0 if it shares its UDP port.
+  var steering: UInt8 = 0
 
   init(locator: Locator?, options: ConnectionOptions) {
     self.locator = locator

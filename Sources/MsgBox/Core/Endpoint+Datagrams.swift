@@ -122,8 +122,19 @@ extension Endpoint {
       return nil
     }
     counters.drop(.unknownSession)
-    answerStranger(.close(.unknownSession), session: session, source, at: now)
+    if isSteeredHere(session, source) {
+      answerStranger(.close(.unknownSession), session: session, source, at: now)
+    }
     return nil
+  }
+
+  /// Whether a session could be one of ours: on a shared port others may know what we do not, and
+  /// for a moment while one of them leaves, we get what is theirs.
+  private func isSteeredHere(_ session: UInt64, _ source: DatagramSource) -> Bool {
+    guard let owner = owner(source.socket), let state = connections[owner].listenerState,
+      state.steering != 0
+    else { return true }
+    return session >> 56 == UInt64(state.steering)
   }
 
   /// Whether a packet came to the socket and from the address of its connection.
@@ -287,7 +298,7 @@ extension Endpoint {
   ) -> Int? {
     var record = serverRecord(listener, .udp, remote: source.remote, local: source.local)
     record.socket = source.socket
-    record.session = newSession()
+    record.session = newSession(under: state.steering)
     record.flags.insert(.implicit)
     guard state.connections.count < Int(state.options.maxConnections),
       let slot = connections.insert(record)

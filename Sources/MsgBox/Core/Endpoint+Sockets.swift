@@ -90,6 +90,13 @@ extension Endpoint {
 
   // MARK: Datagrams
 
+  /// A datagram came of which there was more than the `count` bytes that were received.
+  package mutating func receivedTruncated(_ count: Int) {
+    counters.datagramsReceived &+= 1
+    counters.bytesReceived &+= UInt64(count)
+    counters.drop(.truncated)
+  }
+
   /// Sends a packet of a connection that carries no message, in a datagram of its own or as a
   /// frame. `isLast` says that nothing repeats it, so that it is not dropped for want of room.
   mutating func sendControl(

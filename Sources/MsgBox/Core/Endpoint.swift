@@ -163,11 +163,11 @@ package struct Endpoint: ~Copyable {
     return traffic
   }
 
-  /// A session id: 56 random bits that no session of this box has, under a byte that is free for
-  /// steering.
-  mutating func newSession() -> UInt64 {
+  /// A session id: 56 random bits, such that no session of this box has it, under the byte that
+  /// steers its datagrams where several sockets share a port; 0 elsewhere.
+  mutating func newSession(under steering: UInt8 = 0) -> UInt64 {
     while true {
-      let session = random.word() >> 8
+      let session = random.word() >> 8 | UInt64(steering) << 56
       if session != 0, connStatus.slot(session) == nil, pendingHellos.slot(session: session) == nil,
         tombstones.slot(session: session) == nil
       {

@@ -19,12 +19,19 @@ final class LoopSocket {
   let isIPv6: Bool
   let isWildcard: Bool
   var role: Role
+  let isConnectedDatagram: Bool
+  /// The peer of a connected UDP socket.
+  var remote = Address.unspecified
+  /// Of a UDP socket: whether datagrams leave together.
+  var trains = Trains()
   /// What the poller watches it for.
   var interest = Readiness.none
   /// The system's send buffer is full, and the core knows.
   var isBlocked = false
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] = []
+  /// What was received and waits for the next turn, oldest first; less than one batch.
+  var backlog: [BacklogTrain] = []
   /// Of a stream: it is not read, because the program takes no more.
   var isPaused = false
   /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
@@ -45,6 +52,11 @@ final class LoopSocket {
     isIPv6 = socket.isIPv6
     isWildcard = socket.isWildcard
     self.role = role
+    if case .datagram(let isConnected) = role {
+      isConnectedDatagram = isConnected
+    } else {
+      isConnectedDatagram = false
+    }
     fd = socket.descriptor.rawValue
     descriptor = socket.takeDescriptor()
   }
@@ -55,8 +67,6 @@ final class LoopSocket {
     fd = -1
     descriptor = nil
   }
-
-  var isConnectedDatagram: Bool { role == .datagram(isConnected: true) }
 }
 
 /// The sockets of a loop by their ids, which are small and used again.

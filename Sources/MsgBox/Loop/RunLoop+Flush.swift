@@ -10,6 +10,7 @@ extension RunLoop {
   func sendQueued() {
     guard !sendsNothing else { return }
     flushDatagrams()
+    guard !endpoint.readyStreams.isEmpty else { return }
     let ends = now + Self.sendBudget
     while let id = endpoint.pollStream(at: now) {
       writeStream(id)
@@ -17,59 +18,56 @@ extension RunLoop {
     }
   }
 
-  /// In the middle of a long receive, sends what should not wait for its end: after a while, or once
-  /// so many numbered datagrams came that their senders may wait for the acknowledgement.
-  func sendBetween() {
-    guard !isEnding else { return }
-    if endpoint.trackedReceived &- trackedAtFlush >= 128 || now.since(sentAt) >= Self.sendGap {
-      flushDatagrams()
-    }
+  /// So many numbered datagrams that came may have their senders wait for the acknowledgement.
+  static let trackedGap: UInt64 = 128
+
+  /// In the middle of a long receive, sends after a while what should not wait for its end.
+  func sendBetween(at now: Instant) {
+    guard !isEnding, now.since(sentAt) >= Self.sendGap else { return }
+    flushDatagrams()
   }
 
-  private func flushDatagrams() {
+  /// Sends what the core has queued over UDP.
+  func flushDatagrams() {
     trackedAtFlush = endpoint.trackedReceived
     sentAt = now
-    var isFull = true
-    while isFull {
-      while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {
-        outgoing.append(socket)
-      }
-      isFull = outgoing.count == DatagramBatch.capacity
-      sendOutgoing()
-      outgoing.removeAll(keepingCapacity: true)
-    }
+    while fillBatch() { sendBatch() }
+    sendBatch()
   }
 
-  /// Polls the next datagram whose socket is there into the next slot of the batch.
-  private func fillNext(at sentAt: Instant) -> LoopSocket? {
-    var socket: LoopSocket?
-    var isDone = false
-    while socket == nil && !isDone {
-      let polled = batch.fill(outgoing.count) { bytes in
-        guard var transmit = endpoint.pollTransmit(into: &bytes, at: sentAt) else { return nil }
-        socket = sockets[transmit.socket]
-        if socket?.isWildcard != true { transmit.local = .unspecified }
-        return transmit
+  /// Fills the batch with datagrams whose sockets are there; whether there may be more of them.
+  private func fillBatch() -> Bool {
+    var count = 0
+    while count < DatagramBatch.capacity {
+      let transmit = batch.fill(count) { endpoint.pollTransmit(into: &$0, at: sentAt) }
+      guard let transmit else { return false }
+      guard let socket = sockets[transmit.socket] else { continue }
+      if !socket.isConnectedDatagram {
+        batch.address(
+          count, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
       }
-      isDone = polled == nil
+      count += 1
+      if let last = outgoing.indices.last, outgoing[last].socket === socket {
+        outgoing[last].end = count
+      } else {
+        outgoing.append(OutgoingRun(socket: socket, end: count))
+      }
     }
-    return socket
+    return true
   }
 
   /// Sends the batch, in runs of one socket.
-  private func sendOutgoing() {
+  private func sendBatch() {
     var first = 0
-    while first < outgoing.count {
-      let socket = outgoing[first]
-      var end = first + 1
-      while end < outgoing.count && outgoing[end].token == socket.token { end += 1 }
-      if socket.held.isEmpty {
-        send(first..<end, on: socket)
+    for run in outgoing {
+      if run.socket.held.isEmpty {
+        send(first..<run.end, on: run.socket)
       } else {
-        hold(first..<end, on: socket)
+        hold(first..<run.end, on: run.socket)
       }
-      first = end
+      first = run.end
     }
+    outgoing.removeAll(keepingCapacity: true)
   }
 
   /// Sends the datagrams `range` of the batch; what the system has no room for is held.
@@ -80,7 +78,7 @@ extension RunLoop {
       do throws(Errno) {
         next += try batch.send(
           next..<range.upperBound, on: socket.fd, isIPv6: socket.isIPv6,
-          isConnected: socket.isConnectedDatagram)
+          isConnected: socket.isConnectedDatagram, trains: &socket.trains)
         hasBounced = false
       } catch {
         if error == .wouldBlock {
@@ -161,4 +159,11 @@ extension RunLoop {
     socket.isBlocked = isBlocked
     endpoint.setBlocked(socket.id, isBlocked)
   }
+}
+
+/// Datagrams of the batch that follow each other on one socket.
+struct OutgoingRun {
+  var socket: LoopSocket
+  /// Behind the last of them.
+  var end: Int
 }

@@ -19,6 +19,9 @@ package final class RunLoop {
   /// The least important level that is logged.
   package var logLevel = LogLevel.warning
 
+  /// How long a turn that may wait polls without sleeping before it does.
+  package var spin = Interval(nanoseconds: 0)
+
   let poller: Poller
   let wakeup: Wakeup
   let batch: DatagramBatch
@@ -30,7 +33,11 @@ package final class RunLoop {
   var reserve: FileDescriptor?
   var sockets = SocketTable()
   /// For whom the datagrams of the batch are that is being filled.
-  var outgoing: [LoopSocket] = []
+  var outgoing: [OutgoingRun] = []
+  /// The sockets that have a backlog, in the order of their turns.
+  var backlogged = FIFO<UInt64>()
+  /// Datagrams that were given to the core since the turn last looked at the clock.
+  var unlooked = 0
   /// Listeners that are not polled until `pauseEnds`, for want of descriptors.
   var paused: [UInt64] = []
   var pauseEnds: Instant?
@@ -159,6 +166,7 @@ package final class RunLoop {
 
   /// When a turn is due although no socket is ready.
   private var nextDue: Instant? {
+    guard backlogged.isEmpty else { return Instant(nanoseconds: 0) }
     guard let pauseEnds else { return endpoint.nextDeadline }
     guard let deadline = endpoint.nextDeadline else { return pauseEnds }
     return min(deadline, pauseEnds)
