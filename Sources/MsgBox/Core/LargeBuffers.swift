@@ -1,6 +1,6 @@
 /// Emptied buffers of messages that came in pieces, for the next ones: their memory was grown by
 /// bytes that really came, so a stream of large messages costs neither allocations nor fresh pages.
-struct LargeBuffers {
+package struct LargeBuffers {
   /// Bytes that are kept at most, over all buffers; one buffer alone may be as large as that.
   static let keptBytes = 33_554_432
   /// Buffers that are kept at most.
@@ -9,17 +9,17 @@ struct LargeBuffers {
   private var buffers: [[UInt8]] = []
   private var bytes = 0
 
-  init() {}
+  package init() {}
 
   /// An empty buffer: the one that was given back last, or a new one without memory.
-  mutating func take() -> [UInt8] {
+  package mutating func take() -> [UInt8] {
     guard let buffer = buffers.popLast() else { return [] }
     bytes -= buffer.capacity
     return buffer
   }
 
   /// Keeps the memory of a buffer that nobody needs any more, if there is room for it.
-  mutating func give(_ buffer: consuming [UInt8]) {
+  package mutating func give(_ buffer: consuming [UInt8]) {
     let capacity = buffer.capacity
     guard capacity > 0, buffers.count < Self.keptCount, bytes + capacity <= Self.keptBytes else {
       return
