@@ -22,7 +22,7 @@ struct IncompleteMessage: Vacant, Linked {
   private var lastSize: Int?
   /// The least that the message can have by what is known, in bytes.
   private var leastBytes = 0
-  private var prefix: [UInt8]
+  private var prefix: [UInt8] = []
   /// Packets in `prefix`.
   private var prefixCount: UInt16 = 0
   private var pieces = WaitingPieces()
@@ -44,12 +44,6 @@ struct IncompleteMessage: Vacant, Linked {
     replyID = first.replyID
     numPackets = first.numPackets
     progressAt = now
-    prefix = []
-  }
-
-  /// Makes an empty buffer the one that the message is gathered in.
-  mutating func gather(in buffer: consuming [UInt8]) {
-    prefix = buffer
   }
 
   var isComplete: Bool { prefixCount == numPackets }
@@ -101,18 +95,21 @@ struct IncompleteMessage: Vacant, Linked {
     (Int(numPackets) - 1) * (size ?? lastSize ?? 1) + (lastSize ?? 1)
   }
 
-  /// Takes the payload of a fragment against which there is no objection.
-  mutating func take(_ fragment: Fragment, _ payload: Span<UInt8>) {
+  /// Takes the payload of a fragment against which there is no objection. Memory comes from
+  /// `buffers`.
+  mutating func take(
+    _ fragment: Fragment, _ payload: Span<UInt8>, _ buffers: inout LargeBuffers
+  ) {
     if fragment.isLast { lastSize = fragment.count } else { size = fragment.count }
     leastBytes = leastBytes(size, lastSize)
     heldBytes += cost(of: fragment)
     guard fragment.packetID == prefixCount else {
-      pieces.add(fragment.packetID, payload)
+      pieces.add(fragment.packetID, payload, &buffers)
       return
     }
-    prefix.appendGrowing(payload)
+    prefix.append(payload, &buffers)
     prefixCount += 1
-    while !pieces.isEmpty, pieces.move(prefixCount, to: &prefix) {
+    while !pieces.isEmpty, pieces.move(prefixCount, to: &prefix, &buffers) {
       prefixCount += 1
       heldBytes -= Reassembly.pieceOverhead
     }
@@ -141,33 +138,43 @@ struct WaitingPieces {
     !ranges.isEmpty && ranges[packetID] != nil
   }
 
-  mutating func add(_ packetID: UInt16, _ piece: Span<UInt8>) {
+  mutating func add(_ packetID: UInt16, _ piece: Span<UInt8>, _ buffers: inout LargeBuffers) {
     ranges[packetID] = bytes.count..<bytes.count + piece.count
-    bytes.appendGrowing(piece)
+    bytes.append(piece, &buffers)
   }
 
   /// Moves a piece to the end of `target`; false if it is not there. What the pieces had is given
   /// back with the last of them: until then it is at most what the message has in all.
-  mutating func move(_ packetID: UInt16, to target: inout [UInt8]) -> Bool {
+  mutating func move(
+    _ packetID: UInt16, to target: inout [UInt8], _ buffers: inout LargeBuffers
+  ) -> Bool {
     guard let range = ranges.removeValue(forKey: packetID) else { return false }
-    target.appendGrowing(bytes.span.extracting(range))
-    if ranges.isEmpty {
-      bytes = []
-      ranges = [:]
-    }
+    target.append(bytes.span.extracting(range), &buffers)
+    guard ranges.isEmpty else { return true }
+    ranges = [:]
+    var emptied: [UInt8] = []
+    swap(&emptied, &bytes)
+    buffers.give(emptied)
     return true
   }
 }
 
 extension [UInt8] {
-  /// Appends a copy of borrowed bytes; without room for them into twice the memory, moved in one
-  /// block.
-  mutating func appendGrowing(_ more: Span<UInt8>) {
+  /// Appends a copy of borrowed bytes. Without room for them what is there moves, in one block, into
+  /// two to four times as much memory: of `buffers`, or new.
+  mutating func append(_ more: Span<UInt8>, _ buffers: inout LargeBuffers) {
     if capacity - count < more.count {
+      let needed = count + more.count
+      let least = Swift.max(capacity * 2, needed)
       var larger: [UInt8] = []
-      larger.reserveCapacity(Swift.max(capacity * 2, count + more.count))
+      if let buffer = buffers.take(of: least...needed * 4) {
+        larger = buffer
+      } else {
+        larger.reserveCapacity(least)
+      }
       larger.append(bytes: span)
-      self = larger
+      swap(&larger, &self)
+      buffers.give(larger)
     }
     append(bytes: more)
   }
