@@ -94,11 +94,11 @@ extension Endpoint {
 
   /// Tells what has become of messages of the outbox.
   mutating func takeOutcomes(_ slot: Int, _ traffic: Traffic, _ outbox: Outbox) {
-    guard !outbox.outcomes.isEmpty else { return }
+    guard outbox.doneMessages > 0 || !outbox.outcomes.isEmpty else { return }
+    release(traffic, messages: outbox.doneMessages, bytes: outbox.doneBytes)
+    outbox.doneMessages = 0
+    outbox.doneBytes = 0
     while let outcome = outbox.outcomes.popFirst() {
-      if outcome.status != .connectionEnded {
-        release(traffic, messages: 1, bytes: outcome.bytes)
-      }
       if outcome.status == .expired { drop(.expired, slot) }
       if outcome.status == .superseded { drop(.superseded, slot) }
       tellOutcome(outcome.options, outcome.status, slot)
@@ -136,6 +136,7 @@ extension Endpoint {
     traffic.recoveryTimer = .none
     if let deadline = outbox.recovery.deadline, deadline <= now {
       outbox.recovery.timeout(at: now)
+      if outbox.recovery.outstanding == 0 { outbox.shrink() }
     }
     settleRecovery(slot, traffic, outbox, at: now)
   }

@@ -96,6 +96,12 @@ extension Endpoint {
     if traffic.inbox == nil {
       traffic.inbox = ChannelInbox(firstPlace: configuration.firstNumber)
     }
+    let payload = Payload.input(
+      offset: packet.payload.lowerBound, count: packet.payload.count)
+    // Mostly it is the next of its channel, and a packet is all of it.
+    if packet.header.numPackets == 1, fullReceivers == 0, traffic.inbox?.pass(place) == true {
+      return tell(.message, slot, payload)
+    }
     switch traffic.inbox?.check(place) ?? .refused {
     case .duplicate: return drop(.duplicate, slot)
     case .refused: return refuse(.memory, slot)
@@ -109,8 +115,6 @@ extension Endpoint {
       arrived(place, own(bytes), datagram, slot, traffic)
       giveBackWhole()
     } else {
-      let payload = Payload.input(
-        offset: packet.payload.lowerBound, count: packet.payload.count)
       arrived(place, payload, datagram, slot, traffic)
     }
   }
@@ -148,7 +152,7 @@ extension Endpoint {
       traffic.inbox?.keep(place, takeWhole())
       return
     }
-    guard payload.count + ChannelInbox.overhead <= allowance(slot, traffic) else {
+    guard payload.count + ChannelInbox.overhead <= allowance(traffic) else {
       return refuse(.memory, slot)
     }
     traffic.inbox?.keep(place, [UInt8](copying: datagram.extracting(payload.range)))
@@ -200,12 +204,15 @@ extension Endpoint {
     let result = traffic.reassembly?.add(
       FragmentKey(kind: kind, messageID: messageID), replyID: packet.header.replyID,
       numPackets: packet.header.numPackets, packetID: packet.header.packetID,
-      payload: datagram.extracting(packet.payload), largest: ownLargest(slot),
-      allowance: allowance(slot, traffic),
-      isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true, at: now)
-    drop(.incomplete, slot, count: UInt64(traffic.reassembly?.takeFreed() ?? 0))
+      payload: datagram.extracting(packet.payload), largest: traffic.largest,
+      allowance: allowance(traffic),
+      isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true,
+      buffers: &largeBuffers, at: now)
+    if let freed = traffic.reassembly?.takeFreed(), freed > 0 {
+      drop(.incomplete, slot, count: UInt64(freed))
+    }
     hold(traffic)
-    armReassembly(slot, traffic)
+    if traffic.reassemblyTimer == .none { armReassembly(slot, traffic) }
     switch result {
     case .complete(let bytes): return bytes
     case .incomplete, nil: break
@@ -218,8 +225,8 @@ extension Endpoint {
 
   /// By how much what a connection holds may grow: to the largest message, with what is counted
   /// besides the bytes of its pieces, and all that may be with it.
-  private func allowance(_ slot: Int, _ traffic: Traffic) -> Int {
-    let largest = ownLargest(slot)
+  private func allowance(_ traffic: Traffic) -> Int {
+    let largest = traffic.largest
     let own = largest + largest / 16 + 4096 + Outbox.heldLimit - traffic.heldBytes
     return max(min(own, Int(clamping: limits.receiveBytes) - heldBytes), 0)
   }

@@ -157,7 +157,7 @@ package struct Endpoint: ~Copyable {
   /// What a connection needs for messages, made on first use.
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
-    let traffic = Traffic(options(slot))
+    let traffic = Traffic(options(slot), largest: ownLargest(slot))
     if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic
     return traffic

@@ -17,6 +17,7 @@ struct SlotList {
   fileprivate(set) var count = 0
 
   var first: Int? { head == ConnectionRecord.noSlot ? nil : Int(head) }
+  var last: Int? { tail == ConnectionRecord.noSlot ? nil : Int(tail) }
 }
 
 extension Slab where Record: Linked {

@@ -3,6 +3,8 @@ final class Traffic {
   /// Of the connection's options: queued below both, a message is accepted.
   let markMessages: Int
   let markBytes: Int
+  /// The largest message that is accepted from the peer.
+  let largest: Int
 
   /// Accepted from the program and not yet given to the system or, if reliable, not acknowledged.
   var queuedMessages = 0
@@ -95,7 +97,8 @@ final class Traffic {
   var resent: UInt64 = 0
   var drops = Counters.Drops(repeating: 0)
 
-  init(_ options: ConnectionOptions) {
+  init(_ options: ConnectionOptions, largest: Int) {
+    self.largest = largest
     markMessages = Int(options.sendMarkMessages)
     markBytes = Int(options.sendMarkBytes)
   }

@@ -24,18 +24,12 @@ package struct AckBody: Sendable {
   /// later ones: of a range longer than 65536 the older end, what lies behind a gap of more than
   /// 65536, and what comes after 256 ranges.
   package init(largest: UInt32, delay: UInt16, ranges: [(first: UInt32, last: UInt32)]) {
-    self.init(largest: largest, delay: delay, ranges: ranges, atMost: WireFormat.maxAckRanges - 1)
-  }
-
-  private init(
-    largest: UInt32, delay: UInt16, ranges: [(first: UInt32, last: UInt32)], atMost limit: Int
-  ) {
     self.largest = largest
     self.delay = delay
     self.ranges = ranges
     var lowest = AckBody.lowest(of: ranges.first, from: largest)
     var pairs = 0
-    while pairs < limit, pairs + 1 < ranges.count,
+    while pairs + 1 < WireFormat.maxAckRanges, pairs + 1 < ranges.count,
       AckBody.gap(below: lowest, to: ranges[pairs + 1].last) != nil
     {
       pairs += 1
@@ -46,15 +40,6 @@ package struct AckBody: Sendable {
 
   /// Bytes that `append` writes.
   package var size: Int { AckBody.leastSize + pairs * AckBody.pairSize }
-
-  /// The same with as many ranges, the newest, as fit into `bytes`; nil if not even one does.
-  package func truncated(toFit bytes: Int) -> AckBody? {
-    guard bytes >= AckBody.leastSize else { return nil }
-    guard size > bytes else { return self }
-    return AckBody(
-      largest: largest, delay: delay, ranges: ranges,
-      atMost: (bytes - AckBody.leastSize) / AckBody.pairSize)
-  }
 
   package func append(to bytes: inout [UInt8]) {
     var lowest = AckBody.lowest(of: ranges.first, from: largest)

@@ -100,19 +100,6 @@ import Testing
     #expect(Self.bytes(ack).count == ack.size)
   }
 
-  @Test("An ack keeps as many of its newest ranges as fit")
-  func truncated() throws {
-    let ranges = Self.evenNumbers(10)
-    let ack = AckBody(largest: 18, delay: 0, ranges: ranges)
-    for room in [Int.min, -1, 0, 7] { #expect(ack.truncated(toFit: room) == nil) }
-    for room in 8...60 {
-      let part = try #require(ack.truncated(toFit: room))
-      let count = min((room - 4) / 4, 10)
-      #expect(part.size <= room)
-      #expect(Self.areEqual(Self.read(part), Array(ranges.prefix(count))), "\(room)")
-    }
-  }
-
   @Test("A body is 8 bytes and 4 for each of at most 255 further ranges")
   func sizes() {
     for count in 0...1040 {
