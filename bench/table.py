@@ -21,7 +21,7 @@ TITLES = {
     "many": "Many connections to one server, 64 B at random",
     "idle": "Idle connections with heartbeats both ways",
     "gates": "Gates",
-    "instructions": "Instructions per message in user space, 64 B",
+    "instructions": "Instructions in user space and allocations, per message of 64 B",
     "swift": "The Swift API, 64 B",
     "multi": "Two boxes on two cores, sharing a port",
 }
@@ -40,7 +40,7 @@ IDLE = [("CPU %", "idle_cpu_pct"), ("x", "/idle_cpu_pct"), ("heartbeats a second
 SWIFT = [("a second", "rate"), ("x", "/rate"), ("server us", "srv_us"), ("client us", "cli_us"),
          ("median round trip in us", "p50")]
 GATES = [("messages a second", "rate"), ("loss", "+loss")]
-COUNTED = [("instructions", "instructions")]
+COUNTED = [("instructions", "instructions"), ("allocations", "allocations")]
 COLUMNS = {"rr": ROUNDS, "rr1": ROUNDS, "pipe": PIPE, "many": MANY, "idle": IDLE, "gates": GATES, "swift": SWIFT,
            "instructions": COUNTED}
 
