@@ -9,6 +9,7 @@ struct DatagramSource {
 extension Endpoint {
   /// One datagram of 0 or more bytes. `local` is the address that it was sent to, if the system
   /// told.
+  @inline(never)
   package mutating func receive(
     _ datagram: Span<UInt8>, on socket: SocketID, from remote: Address, to local: Address,
     at now: Instant

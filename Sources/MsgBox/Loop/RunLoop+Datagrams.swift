@@ -43,6 +43,7 @@ extension RunLoop {
   }
 
   /// Gives train `index` of the batch to the core. Returns where it had to stop for want of time.
+  @inline(__always)
   private func take(
     _ index: Int, on socket: LoopSocket, at receivedAt: Instant,
     _ deliver: (CoreEvent, RawSpan) -> Void
@@ -57,6 +58,7 @@ extension RunLoop {
 
   /// Gives the datagrams of one train to the core, and what comes of each to the user while its
   /// bytes are there. Returns where it had to stop for want of time.
+  @inline(__always)
   private func take(
     _ train: ReceivedTrain, _ bytes: Span<UInt8>, on socket: LoopSocket, at receivedAt: Instant,
     _ deliver: (CoreEvent, RawSpan) -> Void

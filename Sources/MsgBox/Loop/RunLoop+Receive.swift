@@ -21,8 +21,10 @@ extension RunLoop {
       if wait != 0 { turnEnds = polledAt + Self.budget }
       wait = 0
       drain.polled(at: polledAt)
+      // What is kept from here on has had its share of this turn.
+      let hadBacklog = !backlogged.isEmpty
       var progress = serve(count, at: polledAt, deliver)
-      if serveBacklog(deliver) == .more { progress = .more }
+      if hadBacklog, serveBacklog(deliver) == .more { progress = .more }
       if progress == .drained && count < Poller.capacity {
         drain.sawEmpty(at: polledAt)
         return nil

@@ -74,6 +74,7 @@ package struct HeldDatagram: Equatable, Sendable {
   }
 
   /// Describes train `index` of those received last.
+  @inline(__always)
   package func received(_ index: Int) -> ReceivedTrain {
     precondition(index >= 0 && index < Self.receiveCapacity)
     let train = unsafe trains + index
