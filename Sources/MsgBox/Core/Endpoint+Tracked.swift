@@ -212,7 +212,12 @@ extension Endpoint {
       drop(.incomplete, slot, count: UInt64(freed))
     }
     hold(traffic)
-    if traffic.reassemblyTimer == .none { armReassembly(slot, traffic) }
+    // What is reliable does not grow old, unless nobody else visits the connection.
+    if traffic.reassemblyTimer == .none,
+      kind != .reliable || connections[slot].flags.contains(.onDemand)
+    {
+      armReassembly(slot, traffic)
+    }
     switch result {
     case .complete(let bytes): return bytes
     case .incomplete, nil: break

@@ -18,9 +18,15 @@ extension Outbox {
       }
       if pool.messages[slot].sendNext() { begin(entry, lane) }
       recovery.add(FrameRef(message: entry.number, packet: UInt16(truncatingIfNeeded: packet)))
-      if packet + 1 == pool.messages[slot].packets { popUnsent(lane) }
       turn = lane + 1
       filling.hasAny = true
+      if packet + 1 == pool.messages[slot].packets {
+        popUnsent(lane)
+      } else if builder.room == 0 {
+        // The rest of the message waits for other datagrams: no need to look for more.
+        filling.hasMore = true
+        return filling
+      }
     }
     return filling
   }
