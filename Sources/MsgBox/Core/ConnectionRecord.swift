@@ -63,39 +63,66 @@ package struct ConnectionRecord: Vacant, Linked {
     static let onDemand = Flags(rawValue: 512)
   }
 
+  private enum Own {
+    case nothing
+    case client(ClientState)
+    case listener(ListenerState)
+  }
+
   package static let noSocket = SocketID(rawValue: .max)
   package static let noSlot = UInt32.max
 
-  var role = Role.client
-  var phase = Phase.ended
-  var transport = Transport.udp
+  // What each datagram needs comes first, so that it lies together.
+
+  /// Ours: what packets to us carry.
+  var session: UInt64 = 0
+  var lastHeard = Instant(nanoseconds: 0)
+  var remote = Address.unspecified
   var flags: Flags = []
-  /// Index of the rotation that visits it.
-  var beats: UInt16 = 0
   var socket = ConnectionRecord.noSocket
   /// The listener's slot, of a server connection.
   var listener = ConnectionRecord.noSlot
-  /// Its place among the connections of the same listener.
-  var links = SlotLinks()
+  var role = Role.client
+  var phase = Phase.ended
+  var transport = Transport.udp
+  /// Index of the rotation that visits it.
+  var beats: UInt16 = 0
   var timer = TimerID.none
-  /// Ours: what packets to us carry.
-  var session: UInt64 = 0
-  /// The peer's: what our packets carry.
-  var peerSession: UInt64 = 0
-  var remote = Address.unspecified
-  var local = Address.unspecified
-  var lastHeard = Instant(nanoseconds: 0)
-  var lastSent = Instant(nanoseconds: 0)
   /// The largest message that the peer accepts.
   var peerLargest = UInt32.max
+  var messagesReceived: UInt64 = 0
+  var bytesReceived: UInt64 = 0
+  var traffic: Traffic?
+  var userWords = UserWords()
+  /// The peer's: what our packets carry.
+  var peerSession: UInt64 = 0
+  var lastSent = Instant(nanoseconds: 0)
+  private var own = Own.nothing
+  var local = Address.unspecified
   /// The round trip over UDP before there is `traffic`, in microseconds; 0 is unknown.
   private var roundTripMicroseconds: UInt32 = 0
-  var userWords = UserWords()
-  var traffic: Traffic?
-  var clientState: ClientState?
-  var listenerState: ListenerState?
+  /// Its place among the connections of the same listener.
+  var links = SlotLinks()
 
   package static var vacant: ConnectionRecord { ConnectionRecord() }
+
+  /// What only an outgoing connection has.
+  var clientState: ClientState? {
+    get {
+      if case .client(let state) = own { return state }
+      return nil
+    }
+    set { own = newValue.map { .client($0) } ?? .nothing }
+  }
+
+  /// What only a listener has.
+  var listenerState: ListenerState? {
+    get {
+      if case .listener(let state) = own { return state }
+      return nil
+    }
+    set { own = newValue.map { .listener($0) } ?? .nothing }
+  }
 
   /// The address that our datagrams must come from: that which the peer has sent to. A client's
   /// socket knows its own.

@@ -143,10 +143,10 @@ extension Endpoint {
     connStatus = ConnStatus()
     pendingCloses = PendingCloses()
     rotations = []
-    pendingHellos = PendingHellos()
+    pendingHellos = PendingHellos(key: random.word())
     tombstones = Tombstones()
     implicitPeers = ImplicitPeers()
-    bySendSession = [:]
+    bySendSession.removeAll()
     for slot in gets.slots { gets.remove(slot) }
     getBytes = []
     for slot in requests.slots { requests.remove(slot) }

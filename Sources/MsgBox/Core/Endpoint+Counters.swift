@@ -9,13 +9,13 @@ extension Endpoint {
     if connection.role != .listener, connection.lastHeard.nanoseconds != 0 {
       result.silence = now.since(connection.lastHeard)
     }
+    result.messagesReceived = connection.messagesReceived
+    result.bytesReceived = connection.bytesReceived
     guard let traffic = connection.traffic else {
       if let time = connection.roundTrip { result.setRoundTrip(time, time / 2, least: time) }
       return result
     }
-    result.messagesReceived = traffic.messagesReceived
     result.messagesSent = traffic.messagesSent
-    result.bytesReceived = traffic.bytesReceived
     result.bytesSent = traffic.bytesSent
     result.queuedMessages = traffic.queuedMessages
     result.queuedBytes = traffic.queuedBytes

@@ -32,7 +32,8 @@ extension Endpoint {
       slot = receiveFirst(packet, datagram, source, at: now)
     case .skip(let reason, let session):
       counters.drop(reason)
-      slot = session.flatMap { connStatus.slot($0) }.flatMap { isOn($0, source) ? $0 : nil }
+      slot = session.flatMap { connStatus.slot($0, in: connections) }
+      if let named = slot, !isOn(named, source) { slot = nil }
     case .drop(let reason):
       counters.drop(reason)
     case .end:
@@ -100,7 +101,7 @@ extension Endpoint {
   private mutating func route(
     _ session: UInt64, _ source: DatagramSource, at now: Instant
   ) -> Int? {
-    if let slot = connStatus.slot(session) {
+    if let slot = connStatus.slot(session, in: connections) {
       guard isOn(slot, source) else {
         counters.drop(.wrongPath)
         return nil
@@ -223,7 +224,7 @@ extension Endpoint {
     let reason = packet.header.closeReason
     if reason == .unknownSession {
       receiveUnknownSession(session, source, at: now)
-    } else if let slot = connStatus.slot(session), isOn(slot, source) {
+    } else if let slot = connStatus.slot(session, in: connections), isOn(slot, source) {
       closedByPeer(slot, reason, at: now)
     } else if let slot = owner(source.socket), connections[slot].role == .client,
       connections[slot].phase == .helloing, connections[slot].session == session
@@ -245,7 +246,7 @@ extension Endpoint {
     _ session: UInt64, _ source: DatagramSource, at now: Instant
   ) {
     let candidate = owner(source.socket).flatMap { connections[$0].role == .client ? $0 : nil }
-    let slot = candidate ?? bySendSession[session].map(Int.init)
+    let slot = candidate ?? bySendSession.slot(session, in: connections)
     guard let slot, connections[slot].hasSession, connections[slot].peerSession == session,
       isOn(slot, source)
     else {

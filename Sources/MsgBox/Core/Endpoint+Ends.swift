@@ -9,10 +9,11 @@ extension Endpoint {
     connections[slot].lastSent = now
     if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
     stream(connections[slot].socket)?.deframer.maxMessage = ownLargest(slot)
-    let session = connections[slot].session
-    connStatus.add(session, slot: slot)
-    if connections[slot].role == .server, peer.session != 0, bySendSession[peer.session] == nil {
-      bySendSession[peer.session] = UInt32(slot)
+    connStatus.add(slot, in: connections)
+    if connections[slot].role == .server, peer.session != 0,
+      bySendSession.slot(peer.session, in: connections) == nil
+    {
+      bySendSession.add(slot, in: connections)
       connections[slot].flags.insert(.isIndexed)
     }
     if options(slot).liveness == .onDemand { connections[slot].flags.insert(.onDemand) }
@@ -57,10 +58,10 @@ extension Endpoint {
     if connection.phase == .awaitingHello { stopAwaiting(slot) }
     if connection.hasSession {
       unlink(slot)
-      connStatus.remove(connection.session)
+      connStatus.remove(slot, in: connections)
       pendingCloses.add(connection.session)
       sweepRotation(Int(connection.beats))
-      if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
+      if connection.flags.contains(.isIndexed) { bySendSession.remove(slot, in: connections) }
       if connection.flags.contains(.implicit) {
         let key = ImplicitPeers.Key(socket: connection.socket, remote: connection.remote)
         implicitPeers.end(key, at: now)

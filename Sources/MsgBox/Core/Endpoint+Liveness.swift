@@ -50,7 +50,7 @@ extension Endpoint {
     for _ in 0..<rotations[index].visitsDue(at: now) {
       guard let session = rotations[index].next() else { return }
       if pendingCloses.remove(session) { continue }
-      guard let slot = connStatus.slot(session) else {
+      guard let slot = connStatus.slot(session, in: connections) else {
         assertionFailure("an entry of out_beats is neither in conn_status nor in pending_closes")
         continue
       }

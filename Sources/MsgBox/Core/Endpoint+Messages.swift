@@ -23,12 +23,11 @@ extension Endpoint {
     _ kind: EventKind, _ slot: Int, _ payload: Payload, getContext: UInt = 0,
     request: Handle = .none
   ) {
-    let traffic = traffic(slot)
-    traffic.messagesReceived &+= 1
-    traffic.bytesReceived &+= UInt64(payload.count)
-    traffic.idleBeats = 0
+    connections[slot].messagesReceived &+= 1
+    connections[slot].bytesReceived &+= UInt64(payload.count)
+    connections[slot].traffic?.idleBeats = 0
     if connections[slot].flags.contains(.onDemand) {
-      messageMoved(slot, traffic, isOurs: false, at: connections[slot].lastHeard)
+      messageMoved(slot, traffic(slot), isOurs: false, at: connections[slot].lastHeard)
     }
     counters.messagesReceived &+= 1
     if keepsMessages { messageWaits(slot, bytes: payload.count) }

@@ -37,12 +37,10 @@ package struct Endpoint: ~Copyable {
   var pendingCloses = PendingCloses()
   /// The rotations, one for each pace of heartbeats.
   var rotations: [OutBeats] = []
-  var pendingHellos = PendingHellos()
+  var pendingHellos: PendingHellos
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
-  /// Server connections by the id that we send with: who is meant by a close that says "unknown
-  /// session".
-  var bySendSession: [UInt64: UInt32] = [:]
+  var bySendSession: SendSessions
   var answerBudget: AnswerBudget
   var timers = TimerQueue()
 
@@ -111,6 +109,8 @@ package struct Endpoint: ~Copyable {
     self.random = random
     challengeKey = self.random.word() | 1
     answerBudget = AnswerBudget(key: self.random.word())
+    pendingHellos = PendingHellos(key: self.random.word())
+    bySendSession = SendSessions(key: self.random.word())
     turnDatagramsLeft = Int(limits.turnDatagrams)
     requests = Slab(maxSlots: min(configuration.maxOpenRequests, Handle.maxSlots))
   }
@@ -168,8 +168,8 @@ package struct Endpoint: ~Copyable {
   mutating func newSession(under steering: UInt8 = 0) -> UInt64 {
     while true {
       let session = random.word() >> 8 | UInt64(steering) << 56
-      if session != 0, connStatus.slot(session) == nil, pendingHellos.slot(session: session) == nil,
-        tombstones.slot(session: session) == nil
+      if session != 0, connStatus.slot(session, in: connections) == nil,
+        pendingHellos.slot(session: session) == nil, tombstones.slot(session: session) == nil
       {
         return session
       }

@@ -25,12 +25,14 @@ struct Tombstones: ~Copyable {
   static let repeats = 2
 
   private var stones = Slab<Tombstone>(maxSlots: Handle.maxSlots)
-  private var bySession: [UInt64: UInt32] = [:]
+  private var bySession = SlotTable()
   private var order = FIFO<UInt64>()
 
   var count: Int { stones.count }
 
-  func slot(session: UInt64) -> Int? { bySession[session].map(Int.init) }
+  func slot(session: UInt64) -> Int? {
+    bySession.slot(session) { stones[$0].session == session }
+  }
 
   subscript(slot: Int) -> Tombstone {
     get { stones[slot] }
@@ -39,15 +41,15 @@ struct Tombstones: ~Copyable {
 
   mutating func insert(_ stone: Tombstone) -> Int? {
     guard let slot = stones.insert(stone) else { return nil }
-    bySession[stone.session] = UInt32(truncatingIfNeeded: slot)
+    bySession.insert(stone.session, slot: slot) { stones[$0].session }
     order.append(stone.session)
     return slot
   }
 
   mutating func remove(_ slot: Int) {
-    bySession[stones[slot].session] = nil
+    bySession.remove(stones[slot].session, slot: slot) { stones[$0].session }
     stones.remove(slot)
-    while let session = order.first, bySession[session] == nil { order.dropFirst() }
+    while let session = order.first, self.slot(session: session) == nil { order.dropFirst() }
   }
 
   func isLive(_ slot: Int) -> Bool { stones.isLive(slot) }

@@ -90,9 +90,7 @@ final class Traffic {
   /// When the timer of the open connection fires.
   var timerDue = Instant(nanoseconds: 0)
 
-  var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
-  var bytesReceived: UInt64 = 0
   var bytesSent: UInt64 = 0
   var resent: UInt64 = 0
   var drops = Counters.Drops(repeating: 0)
