@@ -71,9 +71,7 @@ extension MessageBox {
     _ message: Span<UInt8>, to connection: Connection, options: SendOptions = SendOptions()
   ) throws(MessageError) {
     let core = try options.core
-    try check(
-      core == MsgBox.SendOptions()
-        ? queue(message, to: connection.handle) : queue(message, to: connection.handle, core))
+    try check(queue(message, to: connection.handle, core))
   }
 
   /// Asks for a reply: exactly one of `reply` and `replyMissing` follows, unless this throws.
@@ -170,21 +168,24 @@ extension MessageBox {
 // The calls that a program makes for each message, as both faces make them: by handle, and with a
 // status in place of an error.
 extension MessageBox {
-  /// Queues a one-way message. Most messages of a burst find the datagram of their connection begun;
-  /// only the others need the time, and reading the clock would cost more than all the rest.
+  /// Queues a one-way message. Few need the time, and to look at the clock would cost more than all
+  /// the rest.
   @inline(__always)
   package func queue(_ message: Span<UInt8>, to handle: Handle) -> Status {
     if isClosed { return .ended }
     if loop.endpoint.join(message, to: handle) { return .ok }
+    if loop.endpoint.pack(message, to: handle, isAlone: false) { return .ok }
     return loop.endpoint.send(message, to: handle, at: loop.callTime)
   }
 
   /// Queues a one-way message with options, of which none is out of its range.
-  @inline(__always)
   package func queue(
     _ message: Span<UInt8>, to handle: Handle, _ options: MsgBox.SendOptions
   ) -> Status {
     if isClosed { return .ended }
+    if options.isPlain, loop.endpoint.pack(message, to: handle, isAlone: options.isAlone) {
+      return .ok
+    }
     return loop.endpoint.send(message, to: handle, options: options, at: loop.callTime)
   }
 

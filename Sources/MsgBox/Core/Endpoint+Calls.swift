@@ -61,12 +61,31 @@ extension Endpoint {
   package mutating func join(_ message: Span<UInt8>, to handle: Handle) -> Bool {
     guard let slot = slot(handle), connections[slot].flags.contains(.isReady), packsMessages(slot),
       message.count <= Int(clamping: connections[slot].peerLargest),
-      let traffic = connections[slot].traffic, takesMore(traffic),
-      traffic.builder?.join(message) == true
+      let held = connections[slot].traffic
+    else { return false }
+    // Its record holds it all the while, so this need not.
+    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
+      guard takesMore(traffic), traffic.builder?.join(message) == true else { return false }
+      count(message.count, traffic)
+      traffic.builderMessages &+= 1
+      traffic.builderBytes &+= message.count
+      return true
+    }
+  }
+
+  /// Packs a one-way message without the time, if that is all there is to it: over UDP to a peer
+  /// with a session, in one packet, with no ack to go along. `isAlone` gives it a datagram of its
+  /// own. False, and nothing has happened, if there is more to it: then it is for `send`.
+  @inline(never)
+  package mutating func pack(_ message: Span<UInt8>, to handle: Handle, isAlone: Bool) -> Bool {
+    guard let slot = slot(handle), packsMessages(slot),
+      message.count <= WireFormat.maxLonePayload,
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      let traffic = connections[slot].traffic, takesMore(traffic), !owesAck(traffic)
     else { return false }
     count(message.count, traffic)
-    traffic.builderMessages += 1
-    traffic.builderBytes += message.count
+    pack(
+      MessageHead(kind: .oneWay), message, slot, traffic, counts: true, isAlone: isAlone, at: nil)
     return true
   }
 

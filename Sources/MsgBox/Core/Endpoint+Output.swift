@@ -8,10 +8,11 @@ extension Endpoint {
   // MARK: Packing
 
   /// Adds a message to the datagram that its connection fills in this turn, or gives it one that
-  /// nothing else goes into. `counts` says that it is taken from the marks when it is sent.
+  /// nothing else goes into. `counts` says that it is taken from the marks when it is sent; no
+  /// time says that no ack is owed.
   mutating func pack(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool,
-    isAlone: Bool = false, at now: Instant
+    isAlone: Bool = false, at now: Instant?
   ) {
     let session = sendSession(slot)
     if isAlone { seal(slot, traffic, at: now) }
@@ -31,17 +32,28 @@ extension Endpoint {
   }
 
   /// Finishes the open datagram of a connection, if it has one.
-  mutating func seal(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+  mutating func seal(_ slot: Int, _ traffic: Traffic, at now: Instant?) {
     guard traffic.builder?.isEmpty == false else { return }
-    if traffic.received?.owesAck == true { appendOwedAck(slot, traffic, at: now) }
-    guard let datagram = traffic.builder?.seal() else { return }
-    traffic.sealed.append(
-      SealedDatagram(
-        datagram: datagram, messages: traffic.builderMessages,
-        messageBytes: traffic.builderBytes))
+    if let now, owesAck(traffic) { appendOwedAck(slot, traffic, at: now) }
+    if let sealed = takeOpen(traffic) { traffic.sealed.append(sealed) }
+  }
+
+  /// Takes out the open datagram of a connection as it is; nil if it has none.
+  @inline(__always)
+  private func takeOpen(_ traffic: Traffic) -> SealedDatagram? {
+    guard let datagram = traffic.builder?.seal() else { return nil }
+    let sealed = SealedDatagram(
+      datagram: datagram, messages: traffic.builderMessages, messageBytes: traffic.builderBytes)
     traffic.builder = nil
     traffic.builderMessages = 0
     traffic.builderBytes = 0
+    return sealed
+  }
+
+  /// Whether an ack of what the peer has sent is to go along with the next datagram.
+  @inline(__always)
+  func owesAck(_ traffic: Traffic) -> Bool {
+    traffic.received == nil ? false : traffic.received?.owesAck == true
   }
 
   /// A buffer for one datagram, with anything in it.
@@ -244,6 +256,7 @@ extension Endpoint {
   private mutating func nextUntracked(_ slot: Int, _ traffic: Traffic, at now: Instant)
     -> PackedDatagram?
   {
+    if let datagram = nextPacked(slot, traffic) { return datagram }
     // What fills its datagrams has no room for an ack, and may be much: the peer waits for it.
     if !traffic.sealed.isEmpty || !traffic.waiting.isEmpty,
       var ack = beginAckAlone(slot, traffic, at: now)
@@ -272,6 +285,18 @@ extension Endpoint {
     guard let datagram = traffic.sealed.popFirst() else { return nil }
     traffic.datagramsTaken &+= 1
     return take(datagram, slot, traffic)
+  }
+
+  /// The next datagram of a connection that has sent nothing but what is packed at once, and owes no
+  /// ack and no close: most have no more to think of.
+  @inline(__always)
+  private mutating func nextPacked(_ slot: Int, _ traffic: Traffic) -> PackedDatagram? {
+    guard traffic.waiting.isEmpty, !owesAck(traffic), connections[slot].phase == .open,
+      let sealed = traffic.sealed.popFirst() ?? takeOpen(traffic)
+    else { return nil }
+    traffic.waitingHadItsTurn = false
+    traffic.datagramsTaken &+= 1
+    return take(sealed, slot, traffic)
   }
 
   /// Whether something is packed that does not go with the first of those that wait.

@@ -17,6 +17,11 @@ package struct SendOptions: Equatable, Sendable {
 
   package init() {}
 
+  /// Whether it is like no options, but for `isAlone`.
+  package var isPlain: Bool {
+    !isReliable && !wantsOutcome && channel == 0 && deadline.nanoseconds == 0 && key == 0
+  }
+
   /// Whether channel and outcome are asked for of reliable messages only.
   var isValid: Bool { isReliable || channel == 0 && !wantsOutcome }
 }
