@@ -279,13 +279,15 @@ typedef struct msg_BoxOptions {
 /* Flags of msg_SendOptions; others are ERR_INVALID_ARGUMENT. */
 enum {
   MSG_SEND_RELIABLE = 1, /* resent until the peer acknowledges it, and delivered once */
-  MSG_SEND_TELL = 2      /* exactly one of msg_delivered and msg_undelivered follows; needs MSG_SEND_RELIABLE */
+  MSG_SEND_TELL = 2,     /* exactly one of msg_delivered and msg_undelivered follows; needs MSG_SEND_RELIABLE */
+  MSG_SEND_ALONE = 4     /* over UDP it gets a datagram of its own, so that one that is lost takes no other message with
+                            it; by default the small messages of a turn share datagrams, which costs a fraction */
 };
 
 /* How one message is sent. All 0 is as msg_send. Start from MSG_SEND_OPTIONS_INIT. */
 typedef struct msg_SendOptions {
   size_t size;          /* sizeof(msg_SendOptions) */
-  uint32_t flags;       /* MSG_SEND_RELIABLE, MSG_SEND_TELL */
+  uint32_t flags;       /* MSG_SEND_RELIABLE, MSG_SEND_TELL, MSG_SEND_ALONE */
   uint32_t channel;     /* of a reliable message: 0 is unordered; 1..255 are ordered, each in itself: one that is late
                            holds up the later ones of its channel alone. Over TCP all is in order anyway */
   uint32_t deadline_ms; /* 0 = never, ..86400000: dropped if it is not on the wire within this; ERR_EXPIRED. One of

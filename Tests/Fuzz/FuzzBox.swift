@@ -221,6 +221,7 @@ final class FuzzBox {
     let choice = input.byte()
     options.isReliable = choice & 3 != 0
     options.wantsOutcome = choice & 4 == 4
+    options.isAlone = choice & 0x42 == 0x42
     options.channel = choice >> 3 & 3
     options.key = UInt64(choice >> 5 & 3)
     if choice & 0x80 != 0 { options.deadline = .milliseconds(UInt64(input.byte())) }

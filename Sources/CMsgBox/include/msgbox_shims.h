@@ -229,6 +229,9 @@ void cmsgbox_resolver_release(cmsgbox_resolver *resolver);
 // Nanoseconds of the monotonic clock.
 uint64_t cmsgbox_now(void);
 
+// The same clock as it was when the system last looked at it: up to some milliseconds behind, for a fifth of the cost.
+uint64_t cmsgbox_now_coarse(void);
+
 // Fills `bytes` from the system's generator; ends the process if there is none.
 void cmsgbox_random(void *bytes, size_t count);
 

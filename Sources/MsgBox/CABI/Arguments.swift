@@ -127,12 +127,13 @@ extension MessageBox.SendOptions {
     self.init()
     guard let given = unsafe UnsafeRawPointer(given) else { return }
     var options = unsafe msg_SendOptions()
-    let known = UInt32(MSG_SEND_RELIABLE | MSG_SEND_TELL)
+    let known = UInt32(MSG_SEND_RELIABLE | MSG_SEND_TELL | MSG_SEND_ALONE)
     guard unsafe read(given, into: &options), unsafe options.flags & ~known == 0,
       let channel = unsafe UInt8(exactly: options.channel)
     else { throw MessageError(.invalidArgument) }
     isReliable = unsafe options.flags & UInt32(MSG_SEND_RELIABLE) != 0
     tellsOutcome = unsafe options.flags & UInt32(MSG_SEND_TELL) != 0
+    isAlone = unsafe options.flags & UInt32(MSG_SEND_ALONE) != 0
     self.channel = channel
     let milliseconds = unsafe options.deadline_ms
     deadline = milliseconds == 0 ? nil : .milliseconds(milliseconds)

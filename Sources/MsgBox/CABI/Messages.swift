@@ -8,9 +8,8 @@ public import CMsgBox
 /// `msg_send` of `msgbox.h`.
 @_cdecl("msg_send") @implementation
 public func msg_send(_ conn: msg_Conn, _ data: msg_Data) -> Int32 {
-  unsafe answer(conn.id, data) { box throws(MessageError) in
-    try unsafe box.send(data.span, to: Connection(Handle(rawValue: conn.id)))
-  }
+  guard unsafe data.isValid else { return Status.invalidArgument.rawValue }
+  return status(conn.id) { unsafe $0.queue(data.span, to: Handle(rawValue: conn.id)) }
 }
 
 /// `msg_send_with` of `msgbox.h`.
@@ -18,9 +17,12 @@ public func msg_send(_ conn: msg_Conn, _ data: msg_Data) -> Int32 {
 public func msg_send_with(
   _ conn: msg_Conn, _ data: msg_Data, _ options: UnsafePointer<msg_SendOptions>!
 ) -> Int32 {
-  unsafe answer(conn.id, data) { box throws(MessageError) in
-    let options = try unsafe MessageBox.SendOptions(options)
-    try unsafe box.send(data.span, to: Connection(Handle(rawValue: conn.id)), options: options)
+  guard unsafe data.isValid else { return Status.invalidArgument.rawValue }
+  return status(conn.id) { box in
+    guard let options = try? unsafe MessageBox.SendOptions(options).core else {
+      return .invalidArgument
+    }
+    return unsafe box.queue(data.span, to: Handle(rawValue: conn.id), options)
   }
 }
 
@@ -80,12 +82,17 @@ public func msg_get_within(
   _ get: UnsafeMutablePointer<msg_Get>!
 ) -> Int32 {
   unsafe get?.pointee = msg_Get(id: 0)
-  return unsafe answer(conn.id, data) { box throws(MessageError) in
-    let begun = try unsafe box.get(
-      data.span, from: Connection(Handle(rawValue: conn.id)),
-      timeout: timeout == 0 ? nil : .milliseconds(timeout),
-      context: UInt(bitPattern: context))
-    unsafe get?.pointee = msg_Get(id: begun.id)
+  guard unsafe data.isValid else { return Status.invalidArgument.rawValue }
+  return status(conn.id) { box in
+    let begun = unsafe box.ask(
+      data.span, from: Handle(rawValue: conn.id), context: UInt(bitPattern: context),
+      timeout: timeout == 0 ? nil : .milliseconds(UInt64(timeout)))
+    switch begun {
+    case .failure(let status): return status
+    case .success(let handle):
+      unsafe get?.pointee = msg_Get(id: handle.rawValue)
+      return .ok
+    }
   }
 }
 
@@ -100,10 +107,8 @@ public func msg_cancel(_ get: msg_Get) -> Int32 {
 /// `msg_answer` of `msgbox.h`.
 @_cdecl("msg_answer") @implementation
 public func msg_answer(_ request: msg_Request, _ data: msg_Data) -> Int32 {
-  unsafe answer(request.id, data) { box throws(MessageError) in
-    let request = Request(Handle(rawValue: request.id), of: Connection(.none))
-    try unsafe box.answer(data.span, to: request)
-  }
+  guard unsafe data.isValid else { return Status.invalidArgument.rawValue }
+  return status(request.id) { unsafe $0.reply(data.span, to: Handle(rawValue: request.id)) }
 }
 
 /// As `answer`, if the bytes of the call can be read.

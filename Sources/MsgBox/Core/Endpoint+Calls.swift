@@ -55,6 +55,40 @@ extension Endpoint {
     }
   }
 
+  /// Adds a one-way message to the datagram that its connection is filling, as most of a burst are
+  /// sent. False, and nothing has happened, if there is more to it: then it is for `send`.
+  @inline(__always)
+  package mutating func join(_ message: Span<UInt8>, to handle: Handle) -> Bool {
+    guard let slot = slot(handle), connections[slot].flags.contains(.isReady), packsMessages(slot),
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      let held = connections[slot].traffic
+    else { return false }
+    // Its record holds it all the while, so this need not.
+    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
+      guard takesMore(traffic), traffic.builder?.join(message) == true else { return false }
+      count(message.count, traffic)
+      traffic.builderMessages &+= 1
+      traffic.builderBytes &+= message.count
+      return true
+    }
+  }
+
+  /// Packs a one-way message without the time, if that is all there is to it: over UDP to a peer
+  /// with a session, in one packet, with no ack to go along. `isAlone` gives it a datagram of its
+  /// own. False, and nothing has happened, if there is more to it: then it is for `send`.
+  @inline(never)
+  package mutating func pack(_ message: Span<UInt8>, to handle: Handle, isAlone: Bool) -> Bool {
+    guard let slot = slot(handle), packsMessages(slot),
+      message.count <= WireFormat.maxLonePayload,
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      let traffic = connections[slot].traffic, takesMore(traffic), !owesAck(traffic)
+    else { return false }
+    count(message.count, traffic)
+    pack(
+      MessageHead(kind: .oneWay), message, slot, traffic, counts: true, isAlone: isAlone, at: nil)
+    return true
+  }
+
   /// Queues a request; `timeout` nil is the connection's. Returns what cancels it.
   package mutating func get(
     _ message: Span<UInt8>, from handle: Handle, context: UInt, timeout: Interval?, at now: Instant
@@ -75,13 +109,25 @@ extension Endpoint {
     let open = requests[request.slot]
     let head = MessageHead(kind: .reply, replyID: open.replyID, messageID: open.messageID)
     let slot = Int(open.connection)
-    var options = SendOptions()
-    options.isReliable = open.isTracked
-    let status = queue(head, message, slot, options, at: now)
+    guard !open.isTracked else { return answerTracked(head, message, slot, request, at: now) }
+    let traffic = traffic(slot)
+    let status = queue(head, message, slot, traffic, at: now)
     guard status == .ok else { return status }
-    removeRequest(request.slot)
-    if !open.isTracked { cacheReply(head, message, slot, at: now) }
+    requests.unlink(request.slot, from: &traffic.openRequests)
+    requests.remove(request.slot)
+    cacheReply(head, message, slot, traffic, at: now)
     return .ok
+  }
+
+  /// Queues the reply to a request of several packets, which is sent until it is acknowledged.
+  private mutating func answerTracked(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ request: Handle, at now: Instant
+  ) -> Status {
+    var options = SendOptions()
+    options.isReliable = true
+    let status = queue(head, message, slot, options, at: now)
+    if status == .ok { removeRequest(request.slot) }
+    return status
   }
 
   package mutating func disconnect(_ handle: Handle, at now: Instant) -> Status {
@@ -148,7 +194,7 @@ extension Endpoint {
     implicitPeers = ImplicitPeers()
     bySendSession.removeAll()
     for slot in gets.slots { gets.remove(slot) }
-    getBytes = []
+    getPayloads = GetPayloads()
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     outboxPool = OutboxPool()
@@ -207,6 +253,7 @@ extension Endpoint {
   }
 
   /// The slot of a connection that is not ended, or why not.
+  @inline(__always)
   private func connectionSlot(_ handle: Handle) -> Result<Int, Status> {
     guard let slot = slot(handle) else { return .failure(.badHandle) }
     guard connections[slot].role != .listener else { return .failure(.invalidArgument) }

@@ -133,12 +133,11 @@ extension Endpoint {
 
   /// Keeps a reply that was just queued, for a request that comes again.
   mutating func cacheReply(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, at now: Instant
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, at now: Instant
   ) {
     guard connections[slot].transport == .udp, let messageID = head.messageID,
       message.count <= singlePacketRoom(slot, head)
     else { return }
-    let traffic = traffic(slot)
     if traffic.replyCache == nil { traffic.replyCache = ReplyCache() }
     traffic.replyCache?.add(
       messageID: messageID, replyID: head.replyID, bytes: message, at: now)

@@ -30,11 +30,11 @@ extension Endpoint {
 
   /// The next numbered datagram of a connection; nil if there is nothing to put into one, or its
   /// path takes no more now.
-  mutating func nextTracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
+  mutating func nextTracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> PackedDatagram? {
     guard let outbox = traffic.outbox, outbox.hasWork || outbox.recovery.probesOwed > 0,
       outbox.recovery.maySend(at: now)
     else { return nil }
-    let session = connections[slot].sendSession
+    let session = sendSession(slot)
     var builder = DatagramBuilder(buffer: takeBuffer())
     builder.beginNumbered(
       UInt32(truncatingIfNeeded: outbox.recovery.nextNumber), session: session)
@@ -45,9 +45,9 @@ extension Endpoint {
       return nil
     }
     append(owedAckOf: traffic, to: &builder, session, at: now)
-    let bytes = builder.seal()
+    let datagram = builder.seal()
     outbox.recovery.sent(
-      bytes: bytes.count, isLimitedByApplication: !filling.hasMore, at: now)
+      bytes: datagram.count, isLimitedByApplication: !filling.hasMore, at: now)
     if connections[slot].flags.contains(.onDemand),
       traffic.firstUnanswered <= connections[slot].lastHeard
     {
@@ -55,7 +55,7 @@ extension Endpoint {
     }
     // Who always has something else to send never comes to the end of its turn.
     if traffic.recoveryTimer == .none { armRecovery(slot, traffic, at: now) }
-    return bytes
+    return datagram
   }
 
   // MARK: Acknowledgements

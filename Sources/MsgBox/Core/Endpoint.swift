@@ -77,10 +77,8 @@ package struct Endpoint: ~Copyable {
   var arriving: ArrivingDatagram?
   /// The ranges of the ack at hand, for reuse.
   var ackRanges: [(first: UInt32, last: UInt32)] = []
-  /// The payload of each get over UDP that may be sent again, by its slot; and emptied buffers, for
-  /// reuse.
-  var getBytes: [[UInt8]] = []
-  var spareGetBytes: [[UInt8]] = []
+  /// The payload of each get over UDP that may be sent again.
+  var getPayloads = GetPayloads()
   /// Reliable messages that are done, for reuse.
   var outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
@@ -88,7 +86,9 @@ package struct Endpoint: ~Copyable {
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
-  /// Emptied datagram buffers, for reuse.
+  /// A packet that carries no message, for reuse.
+  var controlBytes: [UInt8] = []
+  /// Datagram buffers that wait to be used again.
   var buffers: [[UInt8]] = []
 
   var events = FIFO<CoreEvent>()
@@ -136,6 +136,7 @@ package struct Endpoint: ~Copyable {
     Handle(box: configuration.box, slot: slot, generation: connections.generation(slot))
   }
 
+  @inline(__always)
   func slot(_ handle: Handle) -> Int? {
     guard handle.box == configuration.box,
       connections.contains(handle.slot, generation: handle.generation)
@@ -155,8 +156,14 @@ package struct Endpoint: ~Copyable {
   }
 
   /// What a connection needs for messages, made on first use.
+  @inline(__always)
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
+    return makeTraffic(slot)
+  }
+
+  @inline(never)
+  private mutating func makeTraffic(_ slot: Int) -> Traffic {
     let traffic = Traffic(options(slot), largest: ownLargest(slot))
     if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic

@@ -99,6 +99,8 @@ package struct ReplyCache {
   /// Makes the ring as large as needed for `count` more bytes.
   private mutating func makeRoom(_ count: Int, at now: Instant) {
     if ring.isEmpty { ring = Array(repeating: 0, count: ReplyCache.leastBytes) }
+    // What stays in its quarter overwrites nothing that was not given up before.
+    if count <= ring.count, quarters(count) == 0 { return }
     while ring.count < ReplyCache.maxBytes, count > ring.count || overwritesYoung(count, at: now) {
       doubleRing()
     }
@@ -106,11 +108,14 @@ package struct ReplyCache {
     if entered > 0 { ages.enter(entered, from: quarter, at: now) }
   }
 
-  private var quarter: UInt64 { written / UInt64(ring.count / 4) }
+  /// The size of a quarter is 2 to the power of it.
+  private var quarterBits: Int { ring.count.trailingZeroBitCount - 2 }
+
+  private var quarter: UInt64 { written >> quarterBits }
 
   /// How many quarters of the ring the next `count` bytes begin.
   private func quarters(_ count: Int) -> UInt64 {
-    (written + UInt64(count)) / UInt64(ring.count / 4) - quarter
+    (written &+ UInt64(truncatingIfNeeded: count)) >> quarterBits &- quarter
   }
 
   private func overwritesYoung(_ count: Int, at now: Instant) -> Bool {

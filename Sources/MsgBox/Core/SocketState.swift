@@ -2,7 +2,7 @@
 struct OutDatagram {
   enum Content {
     case control(ControlPacket, session: UInt64?)
-    case packed([UInt8])
+    case packed(PackedDatagram)
   }
 
   var content: Content

@@ -5,6 +5,8 @@ final class Traffic {
   let markBytes: Int
   /// The largest message that is accepted from the peer.
   let largest: Int
+  /// Of the connection's options: how long a get waits unless it says otherwise.
+  let getTimeout: Interval
 
   /// Accepted from the program and not yet given to the system or, if reliable, not acknowledged.
   var queuedMessages = 0
@@ -99,6 +101,7 @@ final class Traffic {
     self.largest = largest
     markMessages = Int(options.sendMarkMessages)
     markBytes = Int(options.sendMarkBytes)
+    getTimeout = options.getTimeout
   }
 
   /// The number that the datagram which is being filled will have among those taken.
@@ -114,10 +117,10 @@ final class Traffic {
 
 /// A datagram that waits for its connection's turn.
 struct SealedDatagram {
-  var bytes: [UInt8]
+  var datagram = PackedDatagram(buffer: [], count: 0)
   /// What it takes from the marks when it is sent.
-  var messages: Int
-  var messageBytes: Int
+  var messages = 0
+  var messageBytes = 0
 }
 
 /// A message that was accepted before there is somebody to send it to.

@@ -56,6 +56,8 @@ package final class RunLoop {
   /// The numbered datagrams that were received before datagrams were last sent.
   var trackedAtFlush: UInt64 = 0
   private var isTurning = false
+  /// What the clock said when the loop last looked at it.
+  private var lastLook: Instant
   /// `shutDown` was called: nothing more is delivered.
   private(set) var isEnding = false
   private var hasEnded = false
@@ -68,6 +70,7 @@ package final class RunLoop {
     drain = DrainClock(now: now)
     turnEnds = now
     sentAt = now
+    lastLook = now
     self.poller = poller
     self.wakeup = wakeup
     self.batch = batch
@@ -91,7 +94,15 @@ package final class RunLoop {
   }
 
   /// The monotonic clock.
-  package var now: Instant { SystemClock.now }
+  package var now: Instant {
+    lastLook = SystemClock.now
+    return lastLook
+  }
+
+  /// The time for a call of the program. In a turn, where each event may bring a call, the loop has
+  /// just looked at the clock, and the coarse one tells if a handler took long: it is behind by a
+  /// tick of the system at most.
+  package var callTime: Instant { isTurning ? max(lastLook, SystemClock.coarse) : now }
 
   /// Runs one turn: sends what is queued, waits up to `timeout` (nil: without limit, zero: not at
   /// all) for something to happen, receives, runs the timers that are due and delivers the events.

@@ -38,20 +38,21 @@ package struct AckBody: Sendable {
     self.pairs = pairs
   }
 
-  /// Bytes that `append` writes.
+  /// Bytes that `write` writes.
   package var size: Int { AckBody.leastSize + pairs * AckBody.pairSize }
 
-  package func append(to bytes: inout [UInt8]) {
+  /// Writes `size` bytes at `offset`, which moves behind them.
+  package func write(to bytes: inout MutableRawSpan, at offset: inout Int) {
     var lowest = AckBody.lowest(of: ranges.first, from: largest)
-    bytes.append(bigEndian: largest)
-    bytes.append(bigEndian: delay)
-    bytes.append(bigEndian: UInt16(truncatingIfNeeded: largest &- lowest))
+    bytes.put(largest, at: &offset)
+    bytes.put(delay, at: &offset)
+    bytes.put(UInt16(truncatingIfNeeded: largest &- lowest), at: &offset)
     var index = 1
     while index <= pairs, let gap = AckBody.gap(below: lowest, to: ranges[index].last) {
       let last = ranges[index].last
       lowest = AckBody.lowest(of: ranges[index], from: last)
-      bytes.append(bigEndian: gap)
-      bytes.append(bigEndian: UInt16(truncatingIfNeeded: last &- lowest))
+      bytes.put(gap, at: &offset)
+      bytes.put(UInt16(truncatingIfNeeded: last &- lowest), at: &offset)
       index += 1
     }
   }

@@ -16,13 +16,15 @@ extension Span<UInt8> {
 }
 
 extension [UInt8] {
-  package mutating func append<Number: FixedWidthInteger & UnsignedInteger>(
+  package mutating func append<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     bigEndian number: Number
   ) {
-    var shift = Number.bitWidth - 8
-    while shift >= 0 {
-      append(UInt8(truncatingIfNeeded: number >> Number(shift)))
-      shift -= 8
+    append(addingCapacity: MemoryLayout<Number>.size) { room in
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        let target = UnsafeMutableRawBufferPointer(target)
+        unsafe target.storeBytes(of: number.bigEndian, as: Number.self)
+        count = MemoryLayout<Number>.size
+      }
     }
   }
 
@@ -53,5 +55,29 @@ extension MutableSpan<UInt8> {
       }
     }
     return true
+  }
+}
+
+extension MutableRawSpan {
+  /// Writes a number at `offset`, which moves behind it. There is room for it, or this traps.
+  mutating func put<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ number: Number, at offset: inout Int
+  ) {
+    storeBytes(of: number.bigEndian, toByteOffset: offset, as: Number.self)
+    offset += MemoryLayout<Number>.size
+  }
+
+  /// Copies bytes to `offset`, which moves behind them; nothing if there is no room for them.
+  mutating func put(_ bytes: Span<UInt8>, at offset: inout Int) {
+    guard offset >= 0, bytes.count <= byteCount - offset else { return }
+    let start = offset
+    offset += bytes.count
+    // One block copy; the bounds are checked above, and no pointer leaves its closure.
+    unsafe bytes.withUnsafeBytes { source in
+      unsafe self.withUnsafeMutableBytes { target in
+        guard let to = target.baseAddress, let from = source.baseAddress else { return }
+        unsafe (to + start).copyMemory(from: from, byteCount: source.count)
+      }
+    }
   }
 }

@@ -104,10 +104,13 @@ package struct PacketHeader: Equatable, Sendable {
     WireFormat.magic << 14 | WireFormat.version << 12 | flags.rawValue | UInt16(kind)
   }
 
+  /// The four numbers as one of 64 bits.
+  var word: UInt64 {
+    UInt64(messageType) << 48 | UInt64(numPackets) << 32 | UInt64(packetID) << 16
+      | UInt64(replyID)
+  }
+
   package func append(to bytes: inout [UInt8]) {
-    bytes.append(bigEndian: messageType)
-    bytes.append(bigEndian: numPackets)
-    bytes.append(bigEndian: packetID)
-    bytes.append(bigEndian: replyID)
+    bytes.append(bigEndian: word)
   }
 }

@@ -163,6 +163,13 @@ struct HeaderTests {
     options.key = 9
     options.deadline = .milliseconds(50)
     #expect(try options.core == core)
+    options.isAlone = true
+    #expect(try options.core != core)
+    core.isAlone = true
+    #expect(try options.core == core)
+    var alone = SendOptions()
+    alone.isAlone = true
+    #expect(try MessageBox.SendOptions.alone.core == alone)
   }
 
   @Test("The version is that of the header")

@@ -4,11 +4,7 @@ import Testing
 @Suite struct AckTests {
   typealias Ranges = [(first: UInt32, last: UInt32)]
 
-  static func bytes(_ ack: AckBody) -> [UInt8] {
-    var bytes: [UInt8] = []
-    ack.append(to: &bytes)
-    return bytes
-  }
+  static func bytes(_ ack: AckBody) -> [UInt8] { ack.bytes }
 
   /// The ranges that a body names; nil if it is malformed.
   static func ranges(_ bytes: [UInt8], _ body: Range<Int>? = nil) -> Ranges? {
