@@ -153,6 +153,7 @@ extension Endpoint {
     timers = TimerQueue()
     outboxPool = OutboxPool()
     largeBuffers.empty()
+    spareStreams = []
     ready = FIFO()
     nextRound = FIFO()
     fullReceivers = 0

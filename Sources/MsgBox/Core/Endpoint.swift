@@ -90,6 +90,8 @@ package struct Endpoint: ~Copyable {
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
+  /// What streams needed that have nothing to do now, for reuse.
+  var spareStreams: [StreamState] = []
   /// Emptied datagram buffers, for reuse.
   var buffers: [[UInt8]] = []
 
