@@ -100,6 +100,8 @@ int32_t cmsgbox_tcp_listen(
   if (fd < 0) return fd;
   // A restarted server may bind while connections of the one before it linger in TIME-WAIT.
   int32_t error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  // Inherited by each socket that is accepted.
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   if (!error && shared) error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (!error && ipv6) error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
   if (!error) error = bind_socket(fd, address, ipv6);
@@ -122,7 +124,6 @@ int32_t cmsgbox_tcp_accept(int32_t fd, cmsgbox_address *remote) {
   int32_t accepted = (int32_t)CMSGBOX_SYSCALL(
       CMSGBOX_CALL_ACCEPT, accept4(fd, &name.any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (accepted < 0) return accepted;
-  set_option(accepted, IPPROTO_TCP, TCP_NODELAY, 1);
   cmsgbox_from_sockaddr(&name, remote);
   return accepted;
 }

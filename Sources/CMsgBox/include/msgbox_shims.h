@@ -99,6 +99,18 @@ int64_t cmsgbox_receive(int32_t fd, void *bytes, size_t capacity);
 // Sends up to `count` bytes, without a signal.
 int64_t cmsgbox_send(int32_t fd, const void *bytes, size_t count);
 
+// Some of the bytes that are sent by one call.
+typedef struct cmsgbox_piece {
+  const void *bytes;
+  size_t count;
+} cmsgbox_piece;
+
+// Sends from the front of up to 32 pieces, without a signal.
+int64_t cmsgbox_send_pieces(int32_t fd, const cmsgbox_piece *pieces, size_t count);
+
+// Reads into `first`, and what has no room there into `second`; 0 is the end of the stream.
+int64_t cmsgbox_receive_two(int32_t fd, void *first, size_t first_count, void *second, size_t second_count);
+
 int32_t cmsgbox_shutdown_write(int32_t fd);
 
 // Makes the next close of a TCP socket a reset.

@@ -199,6 +199,7 @@ extension Endpoint {
     timers = TimerQueue()
     outboxPool = OutboxPool()
     largeBuffers.empty()
+    spareStreams = []
     ready = FIFO()
     nextRound = FIFO()
     fullReceivers = 0

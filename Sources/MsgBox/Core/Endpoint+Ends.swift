@@ -8,7 +8,6 @@ extension Endpoint {
     connections[slot].lastHeard = now
     connections[slot].lastSent = now
     if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
-    stream(connections[slot].socket)?.deframer.maxMessage = ownLargest(slot)
     connStatus.add(slot, in: connections)
     if connections[slot].role == .server, peer.session != 0,
       bySendSession.slot(peer.session, in: connections) == nil
@@ -169,7 +168,7 @@ extension Endpoint {
       bury(slot, reason, repeats: Tombstones.repeats, at: now)
     case .tcp:
       let socket = connections[slot].socket
-      stream(socket)?.dropUnbegun()
+      stream(socket)?.out.dropUnbegun()
       if let traffic { writeOwedAck(socket, traffic) }
       appendToStream(socket, .close(reason), session: nil)
       beginClosing(socket, at: now)

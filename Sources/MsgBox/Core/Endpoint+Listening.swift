@@ -75,7 +75,6 @@ extension Endpoint {
     }
     connections.append(slot, to: &state.awaitingStreams)
     claim(socket, .stream, owner: slot)
-    sockets[Int(socket.rawValue)].stream = StreamState(phase: .open)
     connections[slot].timer = timers.schedule(
       .connection, slot, at: now + state.options.connectTimeout)
     return true

@@ -63,7 +63,7 @@ extension Endpoint {
   private mutating func visit(_ slot: Int, at now: Instant, drainedAt: Instant) {
     let options = options(slot)
     // Nobody is silent whose bytes wait because the program takes none.
-    if stream(connections[slot].socket)?.isPaused == true { connections[slot].lastHeard = now }
+    if isPaused(connections[slot].socket) { connections[slot].lastHeard = now }
     if options.liveness == .beat {
       let silence = drainedAt.since(connections[slot].lastHeard)
       guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
@@ -113,7 +113,7 @@ extension Endpoint {
       counters.heartbeatsSent &+= 1
       sendControl(.heartbeat, session: connections[slot].sendSession, slot)
     case .tcp:
-      guard let stream = stream(connections[slot].socket), stream.out.count == 0 else { return }
+      guard hasWritten(connections[slot].socket) else { return }
       counters.heartbeatsSent &+= 1
       appendToStream(connections[slot].socket, .heartbeat, session: nil)
     }

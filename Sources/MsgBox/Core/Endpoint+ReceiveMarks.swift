@@ -106,8 +106,8 @@ extension Endpoint {
   /// Reads a stream again whose program will get no more messages: what matters now are its
   /// acknowledgements and its end.
   mutating func resumeStream(_ socket: SocketID) {
-    guard let stream = stream(socket), stream.isPaused else { return }
-    stream.isPaused = false
+    guard isPaused(socket) else { return }
+    sockets[Int(socket.rawValue)].isPaused = false
     actions.append(.resume(socket))
   }
 
@@ -116,10 +116,8 @@ extension Endpoint {
   mutating func pauseStream(_ slot: Int) {
     let receiver = receiver(slot)
     let socket = connections[slot].socket
-    guard var untaken = untaken(receiver), let stream = stream(socket), !stream.isPaused else {
-      return
-    }
-    stream.isPaused = true
+    guard var untaken = untaken(receiver), isStream(socket), !isPaused(socket) else { return }
+    sockets[Int(socket.rawValue)].isPaused = true
     if untaken.paused.count >= untaken.pausedLimit { forgetEnded(&untaken) }
     untaken.paused.append(handle(slot))
     setUntaken(untaken, receiver)
@@ -139,7 +137,7 @@ extension Endpoint {
   private func forgetEnded(_ untaken: inout Untaken) {
     untaken.paused.removeAll { handle in
       guard let slot = slot(handle) else { return true }
-      return stream(connections[slot].socket)?.isPaused != true
+      return !isPaused(connections[slot].socket)
     }
     untaken.pausedLimit = max(64, untaken.paused.count * 2)
   }

@@ -14,6 +14,9 @@ extension Endpoint {
     return owner == ConnectionRecord.noSlot ? nil : Int(owner)
   }
 
+  /// The listener or connection that a socket belongs to; nil if that has ended.
+  func handle(ofOwner socket: SocketID) -> Handle? { owner(socket).map { handle($0) } }
+
   mutating func claim(_ socket: SocketID, _ kind: SocketState.Kind, owner: Int) {
     let index = Int(socket.rawValue)
     while sockets.count <= index { sockets.append(SocketState()) }
@@ -29,6 +32,8 @@ extension Endpoint {
     if let stream = sockets[index].stream {
       timers.cancel(&stream.timer)
       holdNothing(stream)
+      stream.out.clear()
+      rest(socket)
     }
     sockets[index] = SocketState()
   }
@@ -70,11 +75,10 @@ extension Endpoint {
     let index = Int(socket.rawValue)
     sockets[index].isBlocked = blocked
     guard !blocked else { return }
-    if sockets[index].stream != nil {
-      markStreamReady(socket)
-    } else if !sockets[index].out.isEmpty {
-      markReady(socket)
+    if sockets[index].kind == .stream {
+      return markStreamReady(socket)
     }
+    if !sockets[index].out.isEmpty { markReady(socket) }
     while let entry = sockets[index].parked.popFirst() { unpark(entry) }
   }
 

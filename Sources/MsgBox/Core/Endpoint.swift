@@ -86,6 +86,8 @@ package struct Endpoint: ~Copyable {
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
+  /// What streams needed that have nothing to do now, for reuse.
+  var spareStreams: [StreamState] = []
   /// A packet that carries no message, for reuse.
   var controlBytes: [UInt8] = []
   /// Datagram buffers that wait to be used again.

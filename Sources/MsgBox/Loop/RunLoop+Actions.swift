@@ -63,7 +63,7 @@ extension RunLoop {
           host: locator.host, port: locator.port, scope: locator.scope, bufferBytes: bufferBytes,
           sharesPort: sharesPort)
         steering = open.steering
-        socket = try adopt(open, role: .datagram(isConnected: false), interest: .readable)
+        socket = try adopt(open, role: .datagram, interest: .readable)
       case .tcp:
         let open = try TCPSocket.listen(
           host: locator.host, port: locator.port, scope: locator.scope, sharesPort: sharesPort)
@@ -84,7 +84,7 @@ extension RunLoop {
   private func openDatagram(_ handle: Handle, _ remote: Address, _ bufferBytes: UInt32) {
     do throws(Errno) {
       let open = try UDPSocket.connect(to: remote, bufferBytes: bufferBytes)
-      let socket = try adopt(open, role: .datagram(isConnected: true), interest: .readable)
+      let socket = try adopt(open, role: .connectedDatagram, interest: .readable)
       socket.remote = remote
       if !endpoint.datagramOpened(handle, socket.id, local: socket.local, at: now) {
         remove(socket.id)
@@ -101,7 +101,7 @@ extension RunLoop {
       // A client's own port can be the very one that it connects to, and then it would talk to
       // itself.
       if open.local == remote { throw .connectionRefused }
-      let socket = try adopt(open, role: .connecting(handle), interest: .writable)
+      let socket = try adopt(open, role: .connecting, interest: .writable)
       if !endpoint.streamOpened(handle, socket.id, at: now) { remove(socket.id) }
     } catch {
       openFailed(handle, error)

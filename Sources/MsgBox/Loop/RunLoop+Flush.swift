@@ -133,11 +133,16 @@ extension RunLoop {
     guard let socket = sockets[id], socket.role == .stream else { return }
     var failure: Errno?
     var isFull = false
-    endpoint.writeStream(id, at: now) { bytes in
-      guard failure == nil, !isFull, !socket.hasFailed, socket.writeError == nil else { return 0 }
+    endpoint.writePieces(id, at: now) { queue in
+      guard !socket.hasFailed, socket.writeError == nil else { return 0 }
       do throws(Errno) {
-        let count = try TCPSocket.send(bytes, on: socket.fd)
-        isFull = count < bytes.count
+        // The queue is borrowed until this returns, so its bytes stay where they are.
+        for index in 0..<queue.pieceCount where streamPieces.bytes < StreamQueue.writeLimit {
+          guard unsafe streamPieces.add(queue.piece(index)) else { break }
+        }
+        let offered = streamPieces.bytes
+        let count = try streamPieces.send(on: socket.fd)
+        isFull = count < offered
         return count
       } catch {
         if error == .wouldBlock { isFull = true } else { failure = error }

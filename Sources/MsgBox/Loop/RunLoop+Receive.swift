@@ -81,14 +81,14 @@ extension RunLoop {
     _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     switch socket.role {
-    case .datagram:
+    case .datagram, .connectedDatagram:
       if readiness.contains(.writable) { sendHeld(socket) }
       guard readiness != .writable else { return .drained }
       return receiveDatagrams(socket, at: polledAt, deliver)
     case .listener:
       return acceptAll(socket, deliver)
-    case .connecting(let handle):
-      finishConnecting(socket, handle)
+    case .connecting:
+      finishConnecting(socket)
       settle(deliver)
       return .more
     case .stream:

@@ -25,6 +25,8 @@ package final class RunLoop {
   let poller: Poller
   let wakeup: Wakeup
   let batch: DatagramBatch
+  /// What is written to a stream.
+  let streamPieces = StreamPieces()
   /// Made with the first stream.
   var streamBuffer: StreamBuffer?
   /// Made with the first name.

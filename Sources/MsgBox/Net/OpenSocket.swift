@@ -18,6 +18,13 @@ package struct OpenSocket: ~Copyable {
     self.isIPv6 = isIPv6
   }
 
+  /// One whose own address is known.
+  package init(descriptor: consuming FileDescriptor, isIPv6: Bool, local: Address) {
+    self.local = local
+    self.descriptor = descriptor
+    self.isIPv6 = isIPv6
+  }
+
   /// Gives its descriptor away.
   package consuming func takeDescriptor() -> FileDescriptor { descriptor }
 
