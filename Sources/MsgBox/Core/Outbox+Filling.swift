@@ -12,7 +12,9 @@ extension Outbox {
       let slot = entry.slot
       let packet = pool.messages[slot].nextPacket
       let lane = pool.messages[slot].lane
-      guard append(slot, packet, to: &builder, session) else {
+      // One that is to be alone begins a datagram, and nothing follows it.
+      let isAlone = pool.messages[slot].options.isAlone
+      guard !(isAlone && filling.hasAny), append(slot, packet, to: &builder, session) else {
         filling.hasMore = true
         return filling
       }
@@ -25,6 +27,10 @@ extension Outbox {
       } else if builder.room == 0 {
         // The rest of the message waits for other datagrams: no need to look for more.
         filling.hasMore = true
+        return filling
+      }
+      if isAlone {
+        filling.hasMore = hasWork
         return filling
       }
     }
