@@ -159,6 +159,7 @@ extension Endpoint {
   // MARK: Replies
 
   /// The slot of the get that waits for a reply with these numbers.
+  @inline(__always)
   func waitingGet(_ replyID: UInt16, _ messageID: UInt32?, _ traffic: Traffic) -> Int? {
     guard let index = traffic.replyIDs.get(replyID),
       gets[index].messageID == nil || gets[index].messageID == messageID

@@ -134,6 +134,7 @@ package struct Endpoint: ~Copyable {
 
   // MARK: Slots and handles
 
+  @inline(__always)
   func handle(_ slot: Int) -> Handle {
     Handle(box: configuration.box, slot: slot, generation: connections.generation(slot))
   }
@@ -217,6 +218,7 @@ package struct Endpoint: ~Copyable {
     events.append(event)
   }
 
+  @inline(__always)
   private func listenerHandle(_ slot: Int) -> Handle {
     let listener = connections[slot].listener
     return listener == ConnectionRecord.noSlot ? .none : handle(Int(listener))

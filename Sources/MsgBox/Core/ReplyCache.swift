@@ -123,14 +123,18 @@ package struct ReplyCache {
   }
 
   private mutating func doubleRing() {
-    var doubled = [UInt8](repeating: 0, count: ring.count * 2)
-    var position = written - min(written, UInt64(ring.count))
-    while position < written {
-      doubled[offset(position, in: doubled.count)] = ring[offset(position, in: ring.count)]
-      position += 1
-    }
     ages.double(in: quarter)
-    ring = doubled
+    let old = ring
+    ring = [UInt8](repeating: 0, count: old.count * 2)
+    var position = written - min(written, UInt64(old.count))
+    while position < written {
+      // Up to where either of them begins anew, which the smaller one does at each such place.
+      let start = offset(position, in: old.count)
+      let count = min(old.count - start, Int(clamping: written - position))
+      copy(
+        old.span.extracting(start..<start + count), to: offset(position, in: ring.count))
+      position += UInt64(count)
+    }
   }
 
   private func offset(_ position: UInt64, in size: Int) -> Int {
@@ -152,9 +156,13 @@ package struct ReplyCache {
 
   private mutating func write(_ bytes: Span<UInt8>) {
     let start = offset(written, in: ring.count)
-    let first = min(bytes.count, ring.count - start)
-    copy(bytes.extracting(0..<first), to: start)
-    copy(bytes.extracting(first..<bytes.count), to: 0)
+    let first = ring.count - start
+    if bytes.count <= first {
+      copy(bytes, to: start)
+    } else {
+      copy(bytes.extracting(0..<first), to: start)
+      copy(bytes.extracting(first..<bytes.count), to: 0)
+    }
     written += UInt64(bytes.count)
   }
 
