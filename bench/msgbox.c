@@ -5,20 +5,23 @@
           udp.ow.rel             the same, reliable
           udp.ow.alone           one-way, one datagram per message
           {udp,tcp}.big          one-way, few and large; reliable over UDP
-          {udp,tcp}.many         the server of many connections; manycli.c is its client */
+          {udp,tcp}.many         the server of many connections; manycli.c is its client
+   BENCH_BOXES  boxes of the server, each in a thread of its own, that share the port (1)
+   BENCH_WORK   what the program itself does with each message: steps of a random generator (0) */
 #include <msgbox.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common.h"
 
-static int is_ended; /* the connection, or the listener, has ended or never was */
+static _Atomic int is_ended; /* the connection, or the listener, has ended or never was */
 
 static int is_udp(void) { return !strncmp(args.mode, "udp", 3); }
 
 static const char *address(void) {
-  static char text[64];
+  static _Thread_local char text[64];
   snprintf(text, sizeof text, "%s://127.0.0.1:%d", is_udp() ? "udp" : "tcp", args.port);
   return text;
 }
@@ -56,16 +59,30 @@ static void turn(int timeout_ms) {
 
 /* ---- server ---- */
 
+static u64 boxes, work;
+
 /* Received and not told to the client yet: told in portions, as those who read in batches do. */
-static u64 untold;
+static _Thread_local u64 untold;
 
 static void tell(void) {
-  if (untold) server_received(untold);
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  if (!untold) return;
+  pthread_mutex_lock(&mutex);
+  server_received(untold);
+  pthread_mutex_unlock(&mutex);
   untold = 0;
 }
 
 static void received_one(void) {
+  static _Thread_local u64 state = 1;
+  for (u64 i = 0; i < work; i++) next_random(&state);
   if (++untold >= 64) tell();
+}
+
+/* The last box that listens makes the server ready. */
+static void listens(void) {
+  static _Atomic u64 listening;
+  if (atomic_fetch_add(&listening, 1) + 1 == boxes) server_ready();
 }
 
 static void on_server_event(const msg_Event *event) {
@@ -77,7 +94,7 @@ static void on_server_event(const msg_Event *event) {
       received_one();
       break;
     }
-    case msg_listening: server_ready(); break;
+    case msg_listening: listens(); break;
     case msg_listening_error:
       complain(event);
       is_ended = 1;
@@ -95,10 +112,11 @@ static void set_heartbeats(msg_Options *options) {
   options->suspect_ms = options->lost_ms / 2;
 }
 
-static void serve(void) {
+/* Runs the default box of the calling thread. */
+static void *serve_box(void *unused) {
   msg_Options options = generous();
   if (mode_has("many")) set_heartbeats(&options);
-  server_base();
+  options.share_port = boxes > 1;
   widen_box();
   msg_box_listen(msg_default_box(), address(), on_server_event, &options);
   int wait_ms = mode_has("spin") ? 0 : 100;
@@ -106,6 +124,19 @@ static void serve(void) {
     turn(wait_ms);
     tell();
   }
+  return unused;
+}
+
+static void serve(void) {
+  pthread_t threads[64];
+  boxes = env_u64("BENCH_BOXES", 1);
+  work = env_u64("BENCH_WORK", 0);
+  if (boxes < 1 || boxes > sizeof threads / sizeof *threads) die("1 to 64 boxes");
+  server_base();
+  for (u64 i = 1; i < boxes; i++)
+    if (pthread_create(&threads[i], NULL, serve_box, NULL)) die("pthread_create");
+  serve_box(NULL);
+  for (u64 i = 1; i < boxes; i++) pthread_join(threads[i], NULL);
 }
 
 /* ---- client ---- */

@@ -23,7 +23,7 @@ TITLES = {
     "gates": "Gates",
     "instructions": "Instructions in user space and allocations, per message of 64 B",
     "swift": "The Swift API, 64 B",
-    "multi": "Two boxes on two cores, sharing a port",
+    "multi": "Boxes that share a port, with work on each message",
 }
 
 # Each column: its head and its key; a key with / is the ratio to the reference.
