@@ -120,7 +120,7 @@ def markdown(cases, judged, about):
         lines += [f"## {TITLES.get(group, group)}", "", "| | " + " | ".join(head for head, _ in columns) + " |",
                   "|---|" + "---|" * len(columns)]
         lines += [case_line(case, members, columns) for case in members] + [""]
-    return "\n".join(lines + bars_table(judged)) + "\n"
+    return "\n".join(lines + (bars_table(judged) if judged else [])) + "\n"
 
 
 def as_json(cases, judged, about):
