@@ -189,6 +189,7 @@ extension Endpoint {
 
   /// The largest message that we accept.
   func ownLargest(_ slot: Int) -> Int {
+    if let traffic = connections[slot].traffic { return traffic.largest }
     let configured = Int(options(slot).maxMessageBytes)
     guard configured == 0 else { return configured }
     switch connections[slot].transport {
