@@ -100,7 +100,8 @@ extension Outbox {
       }
       guard mayBegin(entry, index) else { return nil }
       if let channel = lanes[index].channel {
-        pool.messages[slot].head.place = ChannelPlace(channel: channel, place: lanes[index].nextPlace)
+        pool.messages[slot].head.place = ChannelPlace(
+          channel: channel, place: lanes[index].nextPlace)
       }
       return entry
     }

@@ -104,7 +104,8 @@ final class Outbox {
     by payload: Span<UInt8>, _ shared: [UInt8]?, _ options: SendOptions, _ lane: Int,
     deadline: Instant
   ) -> Bool {
-    guard let number = byKey[options.key], let old = slot(number), pool.messages[old].state == .waiting
+    guard let number = byKey[options.key], let old = slot(number),
+      pool.messages[old].state == .waiting
     else { return false }
     guard pool.messages[old].lane == lane else {
       finish(Entry(number: number, slot: old), .superseded)
@@ -133,7 +134,8 @@ final class Outbox {
 
   /// Sends no more of a request whose reply has come, or for which nobody waits any more.
   func settleRequest(_ messageID: UInt32) {
-    guard let number = requests[messageID], let slot = slot(number), pool.messages[slot].state != .done
+    guard let number = requests[messageID], let slot = slot(number),
+      pool.messages[slot].state != .done
     else { return }
     finish(Entry(number: number, slot: slot), .cancelled)
   }
