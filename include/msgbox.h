@@ -32,8 +32,8 @@
        a send with MSG_SEND_TELL
        that was accepted           delivered | undelivered; they come before closed and lost
 
-   Bytes. What a call is given is copied before it returns; the bytes of an event live until its callback
-   returns. */
+   Bytes. What a call is given is copied before it returns, unless it is lent (msg_SendOptions.release); the bytes of an
+   event live until its callback returns. */
 #ifndef MSGBOX_H
 #define MSGBOX_H
 
@@ -296,9 +296,15 @@ typedef struct msg_SendOptions {
                            dropped with ERR_SUPERSEDED, and this one takes its place: for states of which only the
                            newest counts */
   void *context;        /* comes back as get_context with msg_delivered or msg_undelivered */
+  void (*release)(void *release_context, msg_Data data); /* not NULL: the bytes are lent, not copied. They must stay as
+                           they are until this is called: once, if the call returned OK (msg_broadcast: 0 or more),
+                           when they are needed no more, which may be before the call returns, and at the latest when
+                           the box ends; never after an error. On the thread of the box; it must not call this
+                           library. For messages of many kilobytes */
+  void *release_context; /* what release is given */
 } msg_SendOptions;
 
-#define MSG_SEND_OPTIONS_INIT {sizeof(msg_SendOptions), 0, 0, 0, 0, NULL}
+#define MSG_SEND_OPTIONS_INIT {sizeof(msg_SendOptions), 0, 0, 0, 0, NULL, NULL, NULL}
 
 /* ---- The default box: one per thread, made on first use ---------------------------------------- */
 

@@ -70,8 +70,16 @@ extension MessageBox {
   public func send(
     _ message: Span<UInt8>, to connection: Connection, options: SendOptions = SendOptions()
   ) throws(MessageError) {
+    try send(message, to: connection, options: options, shared: nil)
+  }
+
+  /// The same; `shared` is the same message, if it need not be copied.
+  package func send(
+    _ message: Span<UInt8>, to connection: Connection, options: SendOptions,
+    shared: MessageBytes?
+  ) throws(MessageError) {
     let core = try options.core
-    try check(queue(message, to: connection.handle, core))
+    try check(queue(message, to: connection.handle, core, shared: shared))
   }
 
   /// Asks for a reply: exactly one of `reply` and `replyMissing` follows, unless this throws.
@@ -180,13 +188,15 @@ extension MessageBox {
 
   /// Queues a one-way message with options, of which none is out of its range.
   package func queue(
-    _ message: Span<UInt8>, to handle: Handle, _ options: MsgBox.SendOptions
+    _ message: Span<UInt8>, to handle: Handle, _ options: MsgBox.SendOptions,
+    shared: MessageBytes? = nil
   ) -> Status {
     if isClosed { return .ended }
     if options.isPlain, loop.endpoint.pack(message, to: handle, isAlone: options.isAlone) {
       return .ok
     }
-    return loop.endpoint.send(message, to: handle, options: options, at: loop.callTime)
+    return loop.endpoint.send(
+      message, to: handle, options: options, shared: shared, at: loop.callTime)
   }
 
   /// Queues a request; returns what cancels it.

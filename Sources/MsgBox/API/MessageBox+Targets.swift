@@ -23,12 +23,13 @@ extension MessageBox {
   /// The same, telling each that is skipped to `skip`, which must call nothing of the box.
   package func broadcast(
     _ message: Span<UInt8>, from listener: Listener, options: SendOptions,
-    skip: (Handle, Status) -> Void
+    shared: MessageBytes? = nil, skip: (Handle, Status) -> Void
   ) throws(MessageError) -> Int {
     let options = try options.core
     return try value(
       loop.endpoint.broadcast(
-        message, from: listener.handle, options: options, at: loop.now, skipped: skip))
+        message, from: listener.handle, options: options, shared: shared, at: loop.now,
+        skipped: skip))
   }
 
   /// Queues one message to one of the open connections of a listener: to each in turn, passing over
@@ -42,10 +43,18 @@ extension MessageBox {
   public func sendAny(
     _ message: Span<UInt8>, from listener: Listener, options: SendOptions = SendOptions()
   ) throws(MessageError) -> Connection {
+    try sendAny(message, from: listener, options: options, shared: nil)
+  }
+
+  /// The same; `shared` is the same message, if it need not be copied.
+  package func sendAny(
+    _ message: Span<UInt8>, from listener: Listener, options: SendOptions, shared: MessageBytes?
+  ) throws(MessageError) -> Connection {
     let options = try options.core
     return Connection(
       try value(
-        loop.endpoint.sendAny(message, from: listener.handle, options: options, at: loop.now)))
+        loop.endpoint.sendAny(
+          message, from: listener.handle, options: options, shared: shared, at: loop.now)))
   }
 
   // MARK: Marks

@@ -44,14 +44,14 @@ extension Endpoint {
     return handle(slot)
   }
 
-  /// Queues a one-way message.
+  /// Queues a one-way message. `shared` is the same message, if it need not be copied.
   package mutating func send(
     _ message: Span<UInt8>, to handle: Handle, options: SendOptions = SendOptions(),
-    at now: Instant
+    shared: MessageBytes? = nil, at now: Instant
   ) -> Status {
     switch connectionSlot(handle) {
     case .failure(let status): status
-    case .success(let slot): send(message, slot, options, shared: nil, at: now)
+    case .success(let slot): send(message, slot, options, shared: shared, at: now)
     }
   }
 
@@ -182,6 +182,12 @@ extension Endpoint {
       sockets[index].stream?.heldBytes = 0
     }
     forgetAll()
+  }
+
+  /// After `shutDown` and the last write: gives up what no stream has taken.
+  package mutating func letGo() {
+    for index in sockets.indices { sockets[index].stream = nil }
+    spareStreams = []
   }
 
   /// Empties every table but those of handles and sockets.

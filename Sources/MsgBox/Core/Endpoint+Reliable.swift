@@ -6,7 +6,7 @@ extension Endpoint {
   /// Hands a message that counts as queued to the outbox of its connection. `shared` is the same
   /// message, if there is an array of it.
   mutating func putIntoOutbox(
-    _ head: MessageHead, _ message: Span<UInt8>, shared: [UInt8]?, _ slot: Int,
+    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes?, _ slot: Int,
     _ traffic: Traffic, _ options: SendOptions, deadline: Instant, at now: Instant
   ) {
     let outbox = traffic.outbox ?? makeOutbox(slot, traffic, at: now)

@@ -67,7 +67,7 @@ extension Endpoint {
   /// `writable` is owed if it is refused.
   mutating func queue(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions,
-    shared: [UInt8]? = nil, owes: Bool = true, at now: Instant
+    shared: MessageBytes? = nil, owes: Bool = true, at now: Instant
   ) -> Status {
     guard message.count <= largestPayload(slot, head) else { return .tooBig }
     guard !options.isReliable || !connections[slot].flags.contains(.implicit) else {
@@ -84,7 +84,7 @@ extension Endpoint {
     } else {
       traffic.early.append(
         EarlyMessage(
-          head: head, bytes: shared ?? [UInt8](copying: message), options: options,
+          head: head, bytes: shared ?? MessageBytes(copying: message), options: options,
           deadline: due(options, at: now)))
     }
     return .ok
@@ -114,7 +114,7 @@ extension Endpoint {
   /// Hands a message that counts as queued to whatever sends it.
   private mutating func put(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic,
-    _ options: SendOptions, _ shared: [UInt8]?, deadline: Instant, at now: Instant
+    _ options: SendOptions, _ shared: MessageBytes?, deadline: Instant, at now: Instant
   ) {
     passedOn(message.count, traffic)
     if connections[slot].flags.contains(.onDemand) {
@@ -126,7 +126,7 @@ extension Endpoint {
         head, message, shared: shared, slot, traffic, options, deadline: deadline, at: now)
       armExpiry(slot, traffic, deadline)
     } else if options.waits || mustWait(head, message.count, slot, traffic, isUDP) {
-      let bytes = shared ?? [UInt8](copying: message)
+      let bytes = shared ?? MessageBytes(copying: message)
       wait(
         WaitingMessage(head: head, bytes: bytes, options: options, deadline: deadline), slot,
         traffic)
@@ -134,7 +134,7 @@ extension Endpoint {
       pack(
         head, message, slot, traffic, counts: true, isAlone: options.isAlone, at: now)
     } else {
-      writeFrame(head, message, slot, traffic, options)
+      writeFrame(head, message, slot, traffic, options, shared: shared)
     }
   }
 

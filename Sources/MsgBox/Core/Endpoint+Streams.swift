@@ -461,7 +461,7 @@ extension Endpoint {
       } else {
         writeFrame(
           message.head, message.bytes.span, slot, traffic, message.options,
-          shared: MessageBytes(message.bytes))
+          shared: message.bytes)
       }
     }
     if hasLate { messagesLeft(slot, at: now) }
@@ -482,7 +482,8 @@ extension Endpoint {
     let socket = connections[slot].socket
     if let traffic = connections[slot].traffic {
       while let message = traffic.waiting.removeFirst() {
-        writeFrame(message.head, message.bytes.span, slot, traffic, message.options)
+        writeFrame(
+          message.head, message.bytes.span, slot, traffic, message.options, shared: message.bytes)
       }
       writeOwedAck(socket, traffic)
     }

@@ -1,17 +1,28 @@
 /// The bytes of a message that is kept without being copied: an array, or memory of the program
 /// that is given back when nobody needs it any more.
-struct MessageBytes {
+package struct MessageBytes {
   private var array: [UInt8]
   private var lent: LentBytes?
 
-  init(_ array: [UInt8]) {
+  package init(_ array: [UInt8]) {
     self.array = array
   }
 
-  init(_ lent: LentBytes) {
+  package init(_ lent: LentBytes) {
     array = []
     self.lent = lent
   }
+
+  /// A copy of borrowed bytes.
+  init(copying bytes: Span<UInt8>) {
+    array = [UInt8](copying: bytes)
+  }
+
+  /// Whether they are memory of the program.
+  var isLent: Bool { lent != nil }
+
+  /// An array of them: a copy of what is lent.
+  var whole: [UInt8] { lent.map { [UInt8](copying: $0.span) } ?? array }
 
   var count: Int { lent?.count ?? array.count }
 

@@ -64,7 +64,7 @@ extension Outbox {
     head.numPackets = UInt16(truncatingIfNeeded: pool.messages[slot].packets)
     head.packetID = UInt16(truncatingIfNeeded: packet)
     let range = pool.messages[slot].range(of: packet)
-    let bytes = pool.messages[slot].bytes
+    let bytes = pool.messages[slot].payload
     return builder.append(head, session: session, payload: bytes.span.extracting(range))
   }
 

@@ -84,7 +84,7 @@ final class Outbox {
   /// Takes a message; one that waits with the same key is given up, and gives its place if it is
   /// of the same channel. `shared` is the same payload, if there is an array of it.
   func append(
-    _ head: MessageHead, _ payload: Span<UInt8>, shared: [UInt8]?, _ options: SendOptions,
+    _ head: MessageHead, _ payload: Span<UInt8>, shared: MessageBytes?, _ options: SendOptions,
     deadline: Instant
   ) {
     let lane = lane(head.kind == .reliable ? options.channel : nil)
@@ -101,7 +101,7 @@ final class Outbox {
 
   /// Gives up the message that waits with the same key; true if the new one has its place.
   private func replaced(
-    by payload: Span<UInt8>, _ shared: [UInt8]?, _ options: SendOptions, _ lane: Int,
+    by payload: Span<UInt8>, _ shared: MessageBytes?, _ options: SendOptions, _ lane: Int,
     deadline: Instant
   ) -> Bool {
     guard let number = byKey[options.key], let old = slot(number),

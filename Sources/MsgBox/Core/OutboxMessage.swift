@@ -14,6 +14,8 @@ struct OutboxMessage {
   var head = MessageHead(kind: .reliable)
   /// The payload, and behind it what an earlier one has left.
   private(set) var bytes: [UInt8] = []
+  /// The payload instead, if it lies in memory of the program.
+  private var lent: MessageBytes?
   /// Nobody else has `bytes`.
   private var ownsBytes = true
   var state = State.done
@@ -35,7 +37,7 @@ struct OutboxMessage {
 
   /// Becomes a message that waits for its turn.
   mutating func accept(
-    _ head: MessageHead, _ payload: Span<UInt8>, _ shared: [UInt8]?, _ options: SendOptions,
+    _ head: MessageHead, _ payload: Span<UInt8>, _ shared: MessageBytes?, _ options: SendOptions,
     deadline: Instant, lane: Int
   ) {
     self.head = head
@@ -47,13 +49,16 @@ struct OutboxMessage {
   /// Takes the payload and the options of another message over: `shared` as it is, if there is such
   /// an array, else a copy of `payload`.
   mutating func replace(
-    _ payload: Span<UInt8>, _ shared: [UInt8]?, _ options: SendOptions, deadline: Instant
+    _ payload: Span<UInt8>, _ shared: MessageBytes?, _ options: SendOptions, deadline: Instant
   ) {
     self.options = options
     self.deadline = deadline
     size = payload.count
-    if let shared {
-      bytes = shared
+    lent = nil
+    if let shared, shared.isLent {
+      lent = shared
+    } else if let shared {
+      bytes = shared.whole
       ownsBytes = false
     } else {
       copy(payload)
@@ -86,10 +91,14 @@ struct OutboxMessage {
 
   /// The payload is needed no more. A small one leaves its memory to the next message.
   mutating func clear(keepsMemory: Bool = true) {
+    lent = nil
     guard !keepsMemory || !ownsBytes || bytes.count > Self.keptCapacity else { return }
     bytes = []
     ownsBytes = true
   }
+
+  /// Its payload, at the front of these.
+  var payload: MessageBytes { lent ?? MessageBytes(bytes) }
 
   /// A packet of it is sent for the first time; true for the first of all.
   mutating func sendNext() -> Bool {

@@ -126,7 +126,7 @@ struct SealedDatagram {
 /// A message that was accepted before there is somebody to send it to.
 struct EarlyMessage {
   var head: MessageHead
-  var bytes: [UInt8]
+  var bytes: MessageBytes
   var options: SendOptions
   var deadline: Instant
 }

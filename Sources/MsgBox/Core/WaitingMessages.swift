@@ -2,7 +2,7 @@
 /// late, or it needs more than one packet.
 struct WaitingMessage {
   var head: MessageHead
-  var bytes: [UInt8]
+  var bytes: MessageBytes
   var options: SendOptions
   /// It is dropped if it was not sent by then.
   var deadline = Instant.never

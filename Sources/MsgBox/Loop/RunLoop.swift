@@ -166,6 +166,7 @@ package final class RunLoop {
     endpoint.shutDown(at: now)
     flush()
     hasEnded = true
+    endpoint.letGo()
     for id in sockets.ids {
       if let socket = sockets[id], socket.role == .stream { finish(socket) }
       sockets.remove(id)
