@@ -23,14 +23,16 @@
   package var indices: Range<Int> { 0..<count }
 
   package subscript(index: Int) -> Element {
-    @inline(__always) _read {
-      precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-      yield unsafe place(index).pointee
-    }
-    @inline(__always) _modify {
-      precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-      yield unsafe &place(index).pointee
-    }
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(address(index)) }
+    @inline(__always) unsafeMutableAddress { unsafe address(index) }
+  }
+
+  /// Where the element of that index is. Its owner hands it on by this: an accessor that yields is a
+  /// coroutine, which costs an allocation wherever it is not inlined.
+  @inline(__always)
+  func address(_ index: Int) -> UnsafeMutablePointer<Element> {
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+    return unsafe place(index)
   }
 
   package mutating func append(_ element: consuming Element) {

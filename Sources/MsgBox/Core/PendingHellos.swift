@@ -37,7 +37,7 @@ struct PendingHellos: ~Copyable {
   var count: Int { hellos.count }
 
   func slot(session: UInt64) -> Int? {
-    bySession.slot(session) { hellos[$0].session == session }
+    bySession.slot(session) { hellos.copy(of: $0).session == session }
   }
 
   func slot(socket: SocketID, source: Address, clientSession: UInt64) -> Int? {
@@ -56,17 +56,17 @@ struct PendingHellos: ~Copyable {
   mutating func insert(_ hello: PendingHello, to list: inout SlotList) -> Int? {
     guard let slot = hellos.insert(hello) else { return nil }
     hellos.append(slot, to: &list)
-    bySession.insert(hello.session, slot: slot) { hellos[$0].session }
+    bySession.insert(hello.session, slot: slot) { hellos.copy(of: $0).session }
     let hash = sourceHash
-    bySource.insert(hash.of(hello), slot: slot) { hash.of(hellos[$0]) }
+    bySource.insert(hash.of(hello), slot: slot) { hash.of(hellos.copy(of: $0)) }
     return slot
   }
 
   mutating func remove(_ slot: Int, from list: inout SlotList) {
     hellos.unlink(slot, from: &list)
-    bySession.remove(hellos[slot].session, slot: slot) { hellos[$0].session }
+    bySession.remove(hellos[slot].session, slot: slot) { hellos.copy(of: $0).session }
     let hash = sourceHash
-    bySource.remove(hash.of(hellos[slot]), slot: slot) { hash.of(hellos[$0]) }
+    bySource.remove(hash.of(hellos[slot]), slot: slot) { hash.of(hellos.copy(of: $0)) }
     hellos.remove(slot)
   }
 }

@@ -82,7 +82,17 @@ package struct Slab<Record: Vacant>: ~Copyable {
   }
 
   package subscript(slot: Int) -> Record {
-    @inline(__always) _read { yield entries[slot].record }
-    @inline(__always) _modify { yield &entries[slot].record }
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(address(slot)) }
+    @inline(__always) unsafeMutableAddress { unsafe address(slot) }
+  }
+
+  /// A copy of a record, for those who change something beside the slab meanwhile.
+  @inline(__always)
+  package func copy(of slot: Int) -> Record { self[slot] }
+
+  /// Where a record is: the first field of its slot.
+  @inline(__always)
+  private func address(_ slot: Int) -> UnsafeMutablePointer<Record> {
+    unsafe UnsafeMutableRawPointer(entries.address(slot)).assumingMemoryBound(to: Record.self)
   }
 }
