@@ -13,6 +13,12 @@ package struct DatagramBuilder: Sendable {
   /// `buffer` is used again, whatever is in it.
   package init(buffer: [UInt8]) {
     bytes = buffer
+    fillUp()
+  }
+
+  /// Makes room for a whole datagram.
+  @inline(never)
+  private mutating func fillUp() {
     let missing = WireFormat.maxDatagram - bytes.count
     if missing > 0 { bytes.append(contentsOf: repeatElement(0, count: missing)) }
   }
@@ -134,7 +140,8 @@ package struct DatagramBuilder: Sendable {
     _ write: (inout MutableRawSpan, inout Int) -> Void
   ) -> Bool {
     let room = room(behind: body, session: session)
-    guard room >= 0, isOpen, bytes.count >= WireFormat.maxDatagram else { return false }
+    guard room >= 0, isOpen else { return false }
+    if bytes.count < WireFormat.maxDatagram { fillUp() }
     var word = header.word
     let hasLength = room >= WireFormat.lengthSize
     if hasLength { word |= UInt64(PacketHeader.Flags.length.rawValue) << 48 }
