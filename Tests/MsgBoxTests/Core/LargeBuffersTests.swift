@@ -13,13 +13,17 @@ struct LargeBuffersTests {
   func range() throws {
     var buffers = LargeBuffers()
     for capacity in [1000, 4000, 16000, 64000] { buffers.give(buffer(capacity)) }
-    let lent = try #require(buffers.take(of: 2000...32000))
+    let first = buffers.take(of: 2000...32000)
+    let lent = try #require(first)
     #expect(lent.isEmpty && lent.capacity >= 16000 && lent.capacity <= 32000)
-    let next = try #require(buffers.take(of: 2000...32000))
+    let second = buffers.take(of: 2000...32000)
+    let next = try #require(second)
     #expect(next.isEmpty && next.capacity >= 4000 && next.capacity < 16000)
-    #expect(buffers.take(of: 2000...32000) == nil)
+    let none = buffers.take(of: 2000...32000)
+    #expect(none == nil)
     buffers.give(lent)
-    #expect(buffers.take(of: 16000...32000)?.isEmpty == true)
+    let again = buffers.take(of: 16000...32000)
+    #expect(again?.isEmpty == true)
   }
 
   @Test("Small ones make room for larger ones, and nothing is kept beyond 32 MiB")
@@ -27,9 +31,11 @@ struct LargeBuffersTests {
     var buffers = LargeBuffers()
     for _ in 0..<64 { buffers.give(buffer(1000)) }
     buffers.give(buffer(100))
-    #expect(buffers.take(of: 100...900) == nil)
+    let small = buffers.take(of: 100...900)
+    #expect(small == nil)
     for _ in 0..<64 { buffers.give(buffer(300_000)) }
-    #expect(buffers.take(of: 1...200_000) == nil)
+    let replaced = buffers.take(of: 1...200_000)
+    #expect(replaced == nil)
     for _ in 0..<64 { buffers.give(buffer(1 << 20)) }
     var kept = 0
     while let lent = buffers.take(of: 1...Int.max) { kept += lent.capacity }
@@ -61,6 +67,7 @@ struct LargeBuffersTests {
     }
     #expect(whole.count == 1_000_000 && whole.allSatisfy { $0 == 7 })
     #expect(whole.capacity >= 1 << 20, "the large buffer is used")
-    #expect(buffers.take(of: 1 << 20...4 << 20) == nil)
+    let other = buffers.take(of: 1 << 20...4 << 20)
+    #expect(other == nil)
   }
 }
