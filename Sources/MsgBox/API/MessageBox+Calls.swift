@@ -183,6 +183,7 @@ extension MessageBox {
     if isClosed { return .ended }
     if loop.endpoint.join(message, to: handle) { return .ok }
     if loop.endpoint.pack(message, to: handle, isAlone: false) { return .ok }
+    if loop.endpoint.write(message, to: handle) { return .ok }
     return loop.endpoint.send(message, to: handle, at: loop.callTime)
   }
 
@@ -195,6 +196,7 @@ extension MessageBox {
     if options.isPlain, loop.endpoint.pack(message, to: handle, isAlone: options.isAlone) {
       return .ok
     }
+    if options.isPlain, loop.endpoint.write(message, to: handle) { return .ok }
     return loop.endpoint.send(
       message, to: handle, options: options, shared: shared, at: loop.callTime)
   }

@@ -28,6 +28,7 @@ extension Endpoint {
   func hasWritten(_ socket: SocketID) -> Bool { stream(socket)?.out.isEmpty ?? true }
 
   /// What a stream needs to be at work, made on first use.
+  @inline(__always)
   mutating func awake(_ socket: SocketID) -> StreamState {
     let index = Int(socket.rawValue)
     if let stream = sockets[index].stream { return stream }
@@ -104,20 +105,40 @@ extension Endpoint {
     _ bytes: Span<UInt8>, from offset: inout Int, _ slot: Int, _ limit: Int, at now: Instant
   ) {
     let largest = ownLargest(slot)
+    // What is the same of each message is done once for all.
+    let isSimple = !keepsMessages && fullReceivers == 0
+    var event = messageEvent(slot)
+    var messages = 0
+    var payloadBytes = 0
     while events.count < limit,
       let frame = PlainFrame(bytes, at: offset, maxMessage: largest)
     {
-      let start = offset + frame.overhead
-      offset = start + frame.count
+      let start = offset &+ frame.overhead
+      offset = start &+ frame.count
       let payload = Payload.input(offset: start, count: frame.count)
-      if frame.kind == .oneWay {
-        tell(.message, slot, payload)
+      if isSimple, frame.kind == .oneWay {
+        event.payload = payload
+        events.append(event)
+        messages &+= 1
+        payloadBytes &+= frame.count
       } else {
         receiveMessage(
           frame.kind, PacketHeader(kind: frame.kind, flags: .fragment, replyID: frame.replyID),
           messageID: frame.messageID, payload: payload, slot, isTracked: false, at: now)
+        if fullReceivers > 0, !takesMessages(slot) { pauseStream(slot) }
       }
-      if fullReceivers > 0, !takesMessages(slot) { pauseStream(slot) }
+    }
+    if messages > 0 { told(messages, payloadBytes, slot) }
+  }
+
+  /// Counts one-way messages of a stream that were told.
+  private mutating func told(_ messages: Int, _ bytes: Int, _ slot: Int) {
+    connections[slot].messagesReceived &+= UInt64(messages)
+    connections[slot].bytesReceived &+= UInt64(bytes)
+    connections[slot].traffic?.idleBeats = 0
+    counters.messagesReceived &+= UInt64(messages)
+    if connections[slot].flags.contains(.onDemand) {
+      messageMoved(slot, traffic(slot), isOurs: false, at: connections[slot].lastHeard)
     }
   }
 
@@ -425,6 +446,29 @@ extension Endpoint {
     markStreamReady(socket)
   }
 
+  /// Writes a small one-way message into the stream of its connection without the time, if that is
+  /// all there is to it. False, and nothing has happened, if there is more to it: then it is for
+  /// `send`.
+  @inline(never)
+  package mutating func write(_ message: Span<UInt8>, to handle: Handle) -> Bool {
+    guard let slot = slot(handle), connections[slot].transport == .tcp,
+      connections[slot].phase == .open, !connections[slot].flags.contains(.onDemand),
+      message.count < StreamQueue.ownPiece,
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      let held = connections[slot].traffic
+    else { return false }
+    // Its record holds it all the while, so this need not.
+    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
+      guard takesMore(traffic), traffic.waiting.isEmpty else { return false }
+      count(message.count, traffic)
+      let socket = connections[slot].socket
+      awake(socket).out.append(oneWay: message)
+      markStreamReady(socket)
+      return true
+    }
+  }
+
+  @inline(__always)
   mutating func markStreamReady(_ socket: SocketID) {
     let index = Int(socket.rawValue)
     guard !sockets[index].isReady, !sockets[index].isBlocked else { return }

@@ -48,6 +48,16 @@ package struct StreamQueue {
     frames.append(overhead + message.count, overhead: counts ? overhead : 0)
   }
 
+  /// Appends a small one-way message that counts.
+  @inline(__always)
+  mutating func append(oneWay message: Span<UInt8>) {
+    let overhead = StreamFrame.plainOverhead
+    makeRoom(overhead &+ message.count)
+    StreamFrame.append(oneWay: message, to: &tail)
+    count &+= overhead &+ message.count
+    frames.append(overhead &+ message.count, overhead: overhead)
+  }
+
   /// Appends a message that is not copied.
   mutating func append(_ head: MessageHead, sharing message: MessageBytes, counts: Bool) {
     let overhead = StreamFrame.overhead(head)
@@ -60,6 +70,7 @@ package struct StreamQueue {
   }
 
   /// Begins a new buffer if the last one is full, so that what waits is not moved to grow it.
+  @inline(__always)
   private mutating func makeRoom(_ size: Int) {
     let needed = tail.count + size
     guard needed > Self.bufferBytes, tail.count > 0 else { return }
@@ -181,6 +192,7 @@ struct FrameSizes {
   /// Bytes of the first frame.
   var first: Int? { firstSize < sizes.count ? Int(sizes[firstSize] >> 5) : nil }
 
+  @inline(__always)
   mutating func append(_ size: Int, overhead: Int) {
     sizes.append(UInt32(truncatingIfNeeded: size) << 5 | UInt32(truncatingIfNeeded: overhead))
     guard overhead > 0 else { return }

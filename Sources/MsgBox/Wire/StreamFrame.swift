@@ -5,6 +5,31 @@
 ///     +----------+--------+-----------+------+-----------+---------+-------------+-----------+
 ///                         hello, accept  if F   if kind reliable         if O
 package enum StreamFrame {
+  /// Bytes of the frame of a one-way message in front of its payload.
+  package static let plainOverhead = WireFormat.frameLengthSize + PacketHeader.size
+
+  private static let oneWayWord = MessageHead(kind: .oneWay).word
+
+  /// Appends the frame of a one-way message, as `append` does.
+  @inline(__always)
+  package static func append(oneWay payload: Span<UInt8>, to bytes: inout [UInt8]) {
+    let size = plainOverhead &+ payload.count
+    bytes.append(addingCapacity: size) { room in
+      // There is room for what is stored, and no pointer leaves its closure.
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        let target = UnsafeMutableRawBufferPointer(target)
+        let length = UInt32(truncatingIfNeeded: size &- WireFormat.frameLengthSize)
+        unsafe target.storeBytes(of: length.bigEndian, as: UInt32.self)
+        unsafe target.storeBytes(of: oneWayWord.bigEndian, toByteOffset: 4, as: UInt64.self)
+        unsafe payload.withUnsafeBytes { source in
+          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[plainOverhead...])
+          unsafe rest.copyMemory(from: source)
+        }
+        count = size
+      }
+    }
+  }
+
   /// Bytes of the frame of a message in front of its payload.
   package static func overhead(_ head: MessageHead) -> Int {
     WireFormat.frameLengthSize + PacketHeader.size + head.blockSize
