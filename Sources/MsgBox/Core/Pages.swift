@@ -23,12 +23,13 @@
   package var indices: Range<Int> { 0..<count }
 
   package subscript(index: Int) -> Element {
+    // By address, since a coroutine that is not inlined takes memory for its frame.
     @inline(__always) unsafeAddress { unsafe UnsafePointer(address(index)) }
     @inline(__always) unsafeMutableAddress { unsafe address(index) }
   }
 
-  /// Where the element of that index is. Its owner hands it on by this: an accessor that yields is a
-  /// coroutine, which costs an allocation wherever it is not inlined.
+  /// Where an element is, as long as the pages live; but one of the first page only until the next
+  /// is appended.
   @inline(__always)
   func address(_ index: Int) -> UnsafeMutablePointer<Element> {
     precondition(UInt(bitPattern: index) < UInt(bitPattern: count))

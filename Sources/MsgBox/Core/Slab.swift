@@ -7,6 +7,7 @@ package protocol Vacant {
 /// from its successor's.
 package struct Slab<Record: Vacant>: ~Copyable {
   private struct Slot {
+    // First, so that its address is that of the slot.
     var record: Record
     /// Its generation, below `liveBit`, which says whether something lives here.
     var generation: UInt32
@@ -86,11 +87,6 @@ package struct Slab<Record: Vacant>: ~Copyable {
     @inline(__always) unsafeMutableAddress { unsafe address(slot) }
   }
 
-  /// A copy of a record, for those who change something beside the slab meanwhile.
-  @inline(__always)
-  package func copy(of slot: Int) -> Record { self[slot] }
-
-  /// Where a record is: the first field of its slot.
   @inline(__always)
   private func address(_ slot: Int) -> UnsafeMutablePointer<Record> {
     unsafe UnsafeMutableRawPointer(entries.address(slot)).assumingMemoryBound(to: Record.self)
