@@ -82,26 +82,34 @@ extension Endpoint {
   private mutating func receiveMessages(
     _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
   ) {
-    guard parser.isAtMessage(datagram), mayReceiveFreely(slot) else { return }
+    guard mayReceiveFreely(slot) else { return }
     var event = WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), kind: .message)
     var (messages, bytes) = (0, 0)
-    while let packet = parser.nextMessage(datagram) {
-      let payload = Payload.input(
-        offset: packet.payload.lowerBound, count: packet.payload.count)
-      if packet.kind == .oneWay {
+    while true {
+      if let payload = parser.nextOneWay(datagram) {
         messages &+= 1
         bytes &+= payload.count
-        event.payload = payload
+        event.payload = .input(offset: payload.lowerBound, count: payload.count)
         events.append(event)
-      } else if packet.kind == .reliable {
-        receiveReliable(packet, datagram, slot, at: now)
+      } else if let packet = parser.nextMessage(datagram) {
+        receiveOtherMessage(packet, datagram, slot, at: now)
       } else {
-        receiveMessage(
-          packet.kind, packet.header, messageID: packet.messageID, payload: payload, slot,
-          isTracked: arriving != nil, at: now)
+        break
       }
     }
     if messages > 0 { count(messages, bytes: bytes, slot) }
+  }
+
+  private mutating func receiveOtherMessage(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard packet.kind != .reliable else {
+      return receiveReliable(packet, datagram, slot, at: now)
+    }
+    receiveMessage(
+      packet.kind, packet.header, messageID: packet.messageID,
+      payload: .input(offset: packet.payload.lowerBound, count: packet.payload.count), slot,
+      isTracked: arriving != nil, at: now)
   }
 
   /// Whether any message of a connection is taken, whatever its size and number.

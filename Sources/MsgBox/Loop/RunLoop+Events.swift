@@ -38,12 +38,16 @@ extension RunLoop {
       // Two ways to `deliver`, so that on that of messages, which is taken often, what only others
       // have is known to be empty.
       if next.isMessage {
+        guard next.payload.place != .owned else {
+          deliverOwned(next, deliver)
+          continue
+        }
         let event = endpoint.message(next)
         if log != nil { note(event.kind, event.handle) }
-        switch event.payload.place {
-        case .none: deliver(event, RawSpan())
-        case .input: deliver(event, unsafe input.bytes.extracting(event.payload.range))
-        case .owned: deliverOwned(event, deliver)
+        if event.payload.place == .none {
+          deliver(event, RawSpan())
+        } else {
+          deliver(event, unsafe input.bytes.extracting(event.payload.range))
         }
       } else if let event = endpoint.pollOther() {
         if log != nil { note(event.kind, event.handle, event.status, event.systemError) }
@@ -54,7 +58,9 @@ extension RunLoop {
   }
 
   @inline(never)
-  private func deliverOwned(_ event: CoreEvent, _ deliver: (CoreEvent, RawSpan) -> Void) {
+  private func deliverOwned(_ next: WaitingEvent, _ deliver: (CoreEvent, RawSpan) -> Void) {
+    let event = endpoint.message(next)
+    if log != nil { note(event.kind, event.handle) }
     let bytes = endpoint.takePolledBytes()
     deliver(event, unsafe bytes.span.bytes)
     endpoint.giveBackPolled(bytes)

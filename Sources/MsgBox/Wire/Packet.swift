@@ -83,11 +83,23 @@ package struct PacketParser: Sendable {
   @inline(__always)
   package func isAtEnd(_ datagram: Span<UInt8>) -> Bool { offset >= datagram.count }
 
-  /// Whether a packet, not the first, comes next that may be one for `nextMessage`.
+  /// Where the payload of the next packet is, not the first, if that is the plainest of all: a
+  /// one-way message of one packet with nothing but perhaps a length. Nil, and it still comes next,
+  /// if it is any other, bad, or not there.
   @inline(__always)
-  package func isAtMessage(_ datagram: Span<UInt8>) -> Bool {
-    guard let word = datagram.bigEndian(UInt64.self, at: offset) else { return false }
-    return PacketHeader.wholeMessage(word, hasSession: false) != nil
+  package mutating func nextOneWay(_ datagram: Span<UInt8>) -> Range<Int>? {
+    guard let word = datagram.bigEndian(UInt64.self, at: offset), PacketHeader.isOneWay(word)
+    else { return nil }
+    var start = offset &+ PacketHeader.size
+    var end = datagram.count
+    if PacketHeader(word).flags.contains(.length) {
+      guard let length = datagram.bigEndian(UInt16.self, at: start) else { return nil }
+      start &+= WireFormat.lengthSize
+      end = start &+ Int(length)
+      guard end <= datagram.count else { return nil }
+    }
+    offset = end
+    return start..<end
   }
 
   /// The next packet if it is of the shape of most: a message of one packet without options; the

@@ -113,6 +113,15 @@ package struct PacketHeader: Equatable, Sendable {
     return kind == UInt16(PacketKind.reliable.rawValue) ? .reliable : nil
   }
 
+  /// Whether a header begins a one-way message of one packet without session, message id and
+  /// options.
+  @inline(__always)
+  static func isOneWay(_ word: UInt64) -> Bool {
+    let plain = PacketHeader(kind: .oneWay)
+    let withoutLength = word & ~(UInt64(Flags.length.rawValue) << 48)
+    return withoutLength >> 16 == UInt64(plain.messageType) << 32 | UInt64(plain.numPackets) << 16
+  }
+
   /// Of a close: why. A number that is not known is taken for the plain reason.
   package var closeReason: CloseReason { CloseReason(rawValue: replyID) ?? .normal }
 
