@@ -126,7 +126,7 @@ package struct ConnectionRecord: Vacant, Linked {
 
   /// The address that our datagrams must come from: that which the peer has sent to. A client's
   /// socket knows its own.
-  var sendLocal: Address { role == .server ? local : .unspecified }
+  @inline(__always) var sendLocal: Address { role == .server ? local : .unspecified }
 
   /// The round trip over UDP as it was known before there was `traffic`; nil is unknown.
   var roundTrip: Interval? {
@@ -141,9 +141,9 @@ package struct ConnectionRecord: Vacant, Linked {
   }
 
   /// Whether there is a session: packets are taken, and silence is judged.
-  var hasSession: Bool { phase == .open || phase == .closing }
+  @inline(__always) var hasSession: Bool { phase == .open || phase == .closing }
 
-  var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
+  @inline(__always) var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
 }
 
 /// What only an outgoing connection has.

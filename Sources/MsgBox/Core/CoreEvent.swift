@@ -81,7 +81,8 @@ package struct CoreEvent: Sendable {
   package var payload = Payload.none
   package var kind: EventKind
 
-  init(_ kind: EventKind, _ status: Status, handle: Handle, listener: Handle) {
+  @inline(__always)
+  init(_ kind: EventKind, _ status: Status = .ok, handle: Handle, listener: Handle) {
     self.handle = handle
     self.listener = listener
     self.status = status
@@ -93,6 +94,19 @@ package struct CoreEvent: Sendable {
     get { Int(undeliveredCount) }
     set { undeliveredCount = UInt32(clamping: newValue) }
   }
+}
+
+/// An event as it waits to be polled: all that a message needs. Of any other it says only that it
+/// is next.
+struct WaitingEvent {
+  /// Of a request its handle, of a reply the context of its get.
+  var word: UInt64 = 0
+  /// The connection.
+  var slot: UInt32 = 0
+  var payload = Payload.none
+  var kind: EventKind
+
+  var isMessage: Bool { kind == .message || kind == .request || kind == .reply }
 }
 
 /// Two words that the core keeps for its user and hands out with each event: connections inherit

@@ -217,6 +217,8 @@ extension Endpoint {
     listenerCount = 0
     deliveredEnd = nil
     events = FIFO()
+    otherEvents = FIFO()
+    eventBytes = FIFO()
     actions = FIFO()
   }
 

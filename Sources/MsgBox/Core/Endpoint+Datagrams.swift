@@ -26,6 +26,20 @@ extension Endpoint {
       return
     }
     var parser = PacketParser()
+    guard let first = parser.nextMessage(datagram, isFirst: true), let session = first.session,
+      session != 0
+    else { return receiveOther(datagram, source, at: now) }
+    guard let slot = route(session, source, at: now) else { return }
+    heard(slot, at: now)
+    receiveMessagePacket(first, datagram, slot, at: now)
+    receiveRest(&parser, datagram, slot, at: now)
+  }
+
+  /// A datagram that does not begin with a message of one packet and a session.
+  private mutating func receiveOther(
+    _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+  ) {
+    var parser = PacketParser()
     var slot: Int?
     switch parser.next(datagram) {
     case .packet(let packet):
@@ -41,24 +55,67 @@ extension Endpoint {
     }
     guard let slot else { return }
     receiveRest(&parser, datagram, slot, at: now)
-    finishTracked(slot, at: now)
-    if connections[slot].hasSession, connections[slot].flags.contains(.owesBeat) {
+  }
+
+  /// The packets behind the first one, and what their datagram wants as a whole.
+  private mutating func receiveRest(
+    _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    while !parser.isAtEnd(datagram), connections[slot].hasSession {
+      receiveMessages(&parser, datagram, slot, at: now)
+      switch parser.next(datagram) {
+      case .packet(let packet): dispatch(packet, datagram, slot, at: now)
+      case .skip(let reason, _): drop(reason, slot)
+      case .drop(let reason): refuse(reason, slot)
+      case .end: break
+      }
+    }
+    if arriving != nil { finishTracked(slot, at: now) }
+    if connections[slot].flags.contains(.owesBeat), connections[slot].hasSession {
       connections[slot].flags.remove(.owesBeat)
       beat(slot, at: now)
     }
   }
 
-  private mutating func receiveRest(
+  /// A run of messages of one packet each, as far as it goes. What cannot change between them is
+  /// looked up once; what needs more than that is left to the general way.
+  private mutating func receiveMessages(
     _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
   ) {
-    while connections[slot].hasSession {
-      switch parser.next(datagram) {
-      case .packet(let packet): dispatch(packet, datagram, slot, at: now)
-      case .skip(let reason, _): drop(reason, slot)
-      case .drop(let reason): refuse(reason, slot)
-      case .end: return
+    guard mayReceiveFreely(slot) else { return }
+    var event = WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), kind: .message)
+    var (messages, bytes) = (0, 0)
+    while true {
+      if let payload = parser.nextOneWay(datagram) {
+        messages &+= 1
+        bytes &+= payload.count
+        event.payload = .input(offset: payload.lowerBound, count: payload.count)
+        events.append(event)
+      } else if let packet = parser.nextMessage(datagram) {
+        receiveOtherMessage(packet, datagram, slot, at: now)
+      } else {
+        break
       }
     }
+    if messages > 0 { count(messages, bytes: bytes, slot) }
+  }
+
+  private mutating func receiveOtherMessage(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard packet.kind != .reliable else {
+      return receiveReliable(packet, datagram, slot, at: now)
+    }
+    receiveMessage(
+      packet.kind, packet.header, messageID: packet.messageID,
+      payload: .input(offset: packet.payload.lowerBound, count: packet.payload.count), slot,
+      isTracked: arriving != nil, at: now)
+  }
+
+  /// Whether any message of a connection is taken, whatever its size and number.
+  private func mayReceiveFreely(_ slot: Int) -> Bool {
+    fullReceivers == 0 && !keepsMessages && connections[slot].phase == .open
+      && !connections[slot].flags.contains(.limitsMessages)
   }
 
   /// The packet that names the session. Returns the connection to which the rest of the datagram

@@ -270,11 +270,16 @@ extension Endpoint {
   /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a
   /// socket that is not blocked, or an event or action waits.
   package var nextDeadline: Instant? {
-    if !events.isEmpty || !actions.isEmpty || !ready.isEmpty || !nextRound.isEmpty
-      || !readySockets.isEmpty || !readyStreams.isEmpty
-    {
-      return Instant(nanoseconds: 0)
-    }
+    hasNews || hasOutput ? Instant(nanoseconds: 0) : nextTimer
+  }
+
+  /// Whether something waits to be sent on a socket that is not blocked.
+  package var hasOutput: Bool {
+    !ready.isEmpty || !nextRound.isEmpty || !readySockets.isEmpty || !readyStreams.isEmpty
+  }
+
+  /// When `handleTimeout` has something to do; nil if never.
+  package var nextTimer: Instant? {
     var earliest = timers.nextDeadline
     for rotation in rotations {
       if let visit = rotation.nextVisit { earliest = min(earliest ?? visit, visit) }

@@ -19,19 +19,25 @@ extension Endpoint {
     }
   }
 
-  mutating func tell(
-    _ kind: EventKind, _ slot: Int, _ payload: Payload, getContext: UInt = 0,
-    request: Handle = .none
-  ) {
-    connections[slot].messagesReceived &+= 1
-    connections[slot].bytesReceived &+= UInt64(payload.count)
+  /// Tells of a message that came. `word` is the handle of a request, the context of a reply's get.
+  mutating func tell(_ kind: EventKind, _ slot: Int, _ payload: Payload, word: UInt64 = 0) {
+    count(1, bytes: payload.count, slot)
+    if keepsMessages { messageWaits(slot, bytes: payload.count) }
+    if payload.place == .owned { eventBytes.append(takeWhole()) }
+    events.append(
+      WaitingEvent(
+        word: word, slot: UInt32(truncatingIfNeeded: slot), payload: payload, kind: kind))
+  }
+
+  /// Counts messages that came.
+  mutating func count(_ messages: Int, bytes: Int, _ slot: Int) {
+    connections[slot].messagesReceived &+= UInt64(messages)
+    connections[slot].bytesReceived &+= UInt64(bytes)
     connections[slot].traffic?.idleBeats = 0
+    counters.messagesReceived &+= UInt64(messages)
     if connections[slot].flags.contains(.onDemand) {
       messageMoved(slot, traffic(slot), isOurs: false, at: connections[slot].lastHeard)
     }
-    counters.messagesReceived &+= 1
-    if keepsMessages { messageWaits(slot, bytes: payload.count) }
-    emitMessage(kind, slot, payload, getContext: getContext, request: request)
   }
 
   // MARK: Requests
@@ -69,7 +75,7 @@ extension Endpoint {
     requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
       box: configuration.box, slot: index, generation: requests.generation(index))
-    tell(.request, slot, payload, request: handle)
+    tell(.request, slot, payload, word: handle.rawValue)
   }
 
   /// Makes room for one more open request of a connection.
@@ -186,6 +192,6 @@ extension Endpoint {
       takeOutcomes(slot, traffic, outbox)
     }
     removeGet(index)
-    tell(.reply, slot, payload, getContext: get.context)
+    tell(.reply, slot, payload, word: UInt64(get.context))
   }
 }

@@ -46,12 +46,12 @@ extension Endpoint {
   }
 
   /// A message was polled: its owner counts it from here on, or it is taken.
-  mutating func messagePolled(_ event: CoreEvent) {
-    let receiver = receiver(event.handle.slot)
+  mutating func messagePolled(_ slot: Int, bytes: Int) {
+    let receiver = receiver(slot)
     guard var untaken = untaken(receiver) else { return }
     // Events may have been told before anybody kept any.
     untaken.pendingMessages = max(untaken.pendingMessages - 1, 0)
-    untaken.pendingBytes = max(untaken.pendingBytes - event.payload.count, 0)
+    untaken.pendingBytes = max(untaken.pendingBytes - bytes, 0)
     setUntaken(untaken, receiver)
     polledReceiver = receiver
   }

@@ -23,6 +23,7 @@ package struct EndpointConfiguration: Sendable {
 /// event's `.input` payload refers to the bytes of that input), then the actions, and before
 /// waiting the transmits and stream bytes; only then ask for the deadline.
 package struct Endpoint: ~Copyable {
+  private let inPlace = InPlace()
   let configuration: EndpointConfiguration
   var random: RandomSource
   /// Makes the tokens of path challenges unguessable without keeping them.
@@ -93,8 +94,10 @@ package struct Endpoint: ~Copyable {
   /// Datagram buffers that wait to be used again.
   var buffers: [[UInt8]] = []
 
-  var events = FIFO<CoreEvent>()
-  /// The owned bytes of those events, in their order.
+  var events = FIFO<WaitingEvent>()
+  /// Those of them that are no messages, in their order.
+  var otherEvents = FIFO<CoreEvent>()
+  /// The owned bytes of messages among them, in their order.
   var eventBytes = FIFO<[UInt8]>()
   /// Those of the event that was polled last, until somebody takes them.
   var polledBytes: [UInt8] = []
@@ -103,6 +106,8 @@ package struct Endpoint: ~Copyable {
   var actions = FIFO<Action>()
   /// The slot whose last event was handed out: freed when the next one is asked for.
   var deliveredEnd: Int?
+  /// The event that was handed out last has left something to do to the next call.
+  private var polledLeavesWork = false
 
   package internal(set) var counters = Counters()
 
@@ -188,6 +193,9 @@ package struct Endpoint: ~Copyable {
 
   // MARK: Events
 
+  /// Whether an event or an action waits to be polled.
+  package var hasNews: Bool { !events.isEmpty || !actions.isEmpty }
+
   /// How many events wait to be polled.
   package var waitingEvents: Int { events.count }
 
@@ -200,22 +208,8 @@ package struct Endpoint: ~Copyable {
     event.getContext = getContext
     event.next = next
     event.undelivered = undelivered
-    events.append(event)
-  }
-
-  /// Tells of a message. Bytes that are not in the input are those of `wholeMessage`.
-  mutating func emitMessage(
-    _ kind: EventKind, _ slot: Int, _ payload: Payload, getContext: UInt, request: Handle
-  ) {
-    var event = CoreEvent(kind, .ok, handle: handle(slot), listener: listenerHandle(slot))
-    event.payload = payload
-    event.getContext = getContext
-    event.request = request
-    if payload.place == .owned {
-      eventBytes.append(wholeMessage)
-      wholeMessage = []
-    }
-    events.append(event)
+    otherEvents.append(event)
+    events.append(WaitingEvent(kind: kind))
   }
 
   @inline(__always)
@@ -231,31 +225,71 @@ package struct Endpoint: ~Copyable {
 
   /// The next event, or nil. What the event before it ended is freed by this call.
   package mutating func pollEvent() -> CoreEvent? {
-    finishPolled()
-    guard var event = events.popFirst() else {
-      events.shrink(to: 1024)
+    guard let next = pollWaiting() else { return nil }
+    return next.isMessage ? message(next) : pollOther()
+  }
+
+  /// What `pollEvent` does in two steps: `message` or `pollOther` must follow, which gives the
+  /// event.
+  @inline(__always)
+  mutating func pollWaiting() -> WaitingEvent? {
+    if polledLeavesWork { finishPolled() }
+    guard let next = events.popFirst() else {
+      events.shrink(to: 4096)
       return nil
     }
+    return next
+  }
+
+  /// The event of a message that was polled.
+  @inline(__always)
+  mutating func message(_ polled: WaitingEvent) -> CoreEvent {
+    if polled.payload.place == .owned || keepsMessages {
+      preparePolled(Int(polled.slot), polled.payload.place, polled.payload.count)
+    }
+    let slot = Int(polled.slot)
+    // No connection goes before its events were polled, and no listener before its connections.
+    var event = CoreEvent(polled.kind, handle: handle(slot), listener: listenerHandle(slot))
+    event.payload = polled.payload
+    if polled.kind == .request { event.request = Handle(rawValue: polled.word) }
+    if polled.kind == .reply { event.getContext = UInt(polled.word) }
+    // As they are at delivery: an earlier event of the same input may have set the context.
+    event.userWords = connections[slot].userWords
+    return event
+  }
+
+  /// The event that is no message and was polled.
+  @inline(never)
+  mutating func pollOther() -> CoreEvent? {
+    guard var event = otherEvents.popFirst() else { return nil }
+    otherEvents.shrink(to: 64)
     let slot = event.handle.slot
-    // As it is at delivery: an earlier event of the same input may have set the context.
     event.userWords = connections[slot].userWords
     switch event.kind {
-    case .message, .request, .reply:
-      if event.payload.place == .owned { polledBytes = eventBytes.popFirst() ?? [] }
-      if keepsMessages { messagePolled(event) }
     case .listeningError, .listeningEnded, .connectionSetupError, .connectionClosed,
       .connectionLost:
       deliveredEnd = slot
+      polledLeavesWork = true
     default:
       break
     }
     return event
   }
 
+  /// What only some messages need when they are polled.
+  @inline(never)
+  private mutating func preparePolled(_ slot: Int, _ place: Payload.Place, _ count: Int) {
+    polledLeavesWork = true
+    if place == .owned { polledBytes = eventBytes.popFirst() ?? [] }
+    if keepsMessages { messagePolled(slot, bytes: count) }
+  }
+
   /// What the event that was polled last leaves behind.
+  @inline(never)
   private mutating func finishPolled() {
+    polledLeavesWork = false
     if !polledBytes.isEmpty { largeBuffers.give(takePolledBytes()) }
-    if polledReceiver != nil { settlePolledMessage() }
+    settlePolledMessage()
     guard let slot = deliveredEnd else { return }
     deliveredEnd = nil
     if connections[slot].role == .listener { listenerCount -= 1 }

@@ -78,7 +78,7 @@ extension RunLoop {
       } else {
         endpoint.receive(datagram, on: socket.id, from: remote, to: local, at: receivedAt)
       }
-      if endpoint.waitingEvents > 0 || !endpoint.actions.isEmpty { settle(datagram, deliver) }
+      if endpoint.hasNews { settle(datagram, deliver) }
       next = end
       unlooked += 1
       if unlooked >= Self.datagramsBetweenLooks, isLate() { return next }
@@ -93,7 +93,7 @@ extension RunLoop {
     let now = self.now
     if now >= turnEnds { return true }
     if endpoint.trackedReceived &- trackedAtFlush >= Self.trackedGap {
-      flushDatagrams()
+      flushDatagrams(at: now)
     } else {
       sendBetween(at: now)
     }

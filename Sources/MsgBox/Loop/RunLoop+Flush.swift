@@ -3,19 +3,21 @@ extension RunLoop {
   /// `deliver`.
   package func flush() {
     endpoint.beginTurn()
-    sendQueued()
+    _ = sendQueued(at: now)
   }
 
-  /// Sends within what is left of this turn's share.
-  func sendQueued() {
-    guard !sendsNothing else { return }
-    flushDatagrams()
-    guard !endpoint.readyStreams.isEmpty else { return }
-    let ends = now + Self.sendBudget
-    while let id = endpoint.pollStream(at: now) {
+  /// Sends within what is left of this turn's share; false if there was nothing to send.
+  func sendQueued(at now: Instant) -> Bool {
+    guard !sendsNothing, endpoint.hasOutput else { return false }
+    flushDatagrams(at: now)
+    guard !endpoint.readyStreams.isEmpty else { return true }
+    var time = self.now
+    let ends = time + Self.sendBudget
+    while time < ends, let id = endpoint.pollStream(at: time) {
       writeStream(id)
-      if now >= ends { return }
+      time = self.now
     }
+    return true
   }
 
   /// So many numbered datagrams that came may have their senders wait for the acknowledgement.
@@ -24,11 +26,11 @@ extension RunLoop {
   /// In the middle of a long receive, sends after a while what should not wait for its end.
   func sendBetween(at now: Instant) {
     guard !isEnding, now.since(sentAt) >= Self.sendGap else { return }
-    flushDatagrams()
+    flushDatagrams(at: now)
   }
 
   /// Sends what the core has queued over UDP.
-  func flushDatagrams() {
+  func flushDatagrams(at now: Instant) {
     trackedAtFlush = endpoint.trackedReceived
     guard hasDatagrams else { return }
     sentAt = now

@@ -119,15 +119,18 @@ package final class RunLoop {
     guard !hasEnded else { return .failure(.ended) }
     isTurning = true
     delivered = 0
-    turnEnds = now + Self.budget
+    // The clock is read again only behind what may take long.
+    var time = now
+    turnEnds = time + Self.budget
     endpoint.beginTurn()
     resumeListeners()
-    settle(deliver)
-    sendQueued()
-    let failure = receive(wait: waitMilliseconds(timeout), deliver)
-    runTimers()
-    settle(deliver)
-    sendQueued()
+    if settleNews(deliver) { time = now }
+    if sendQueued(at: time) { time = now }
+    let failure = receive(wait: waitMilliseconds(timeout, at: time), deliver)
+    time = now
+    runTimers(at: time)
+    if settleNews(deliver) { time = now }
+    _ = sendQueued(at: time)
     noteDrops()
     isTurning = false
     if isEnding { finishShutDown() }
@@ -187,7 +190,7 @@ package final class RunLoop {
   }
 
   /// How long a poll may wait; -1 is without limit.
-  private func waitMilliseconds(_ timeout: Interval?) -> Int32 {
+  private func waitMilliseconds(_ timeout: Interval?, at now: Instant) -> Int32 {
     guard delivered == 0, !isEnding else { return 0 }
     var limit = timeout
     if let due = nextDue?.since(now) { limit = min(due, limit ?? due) }
@@ -195,9 +198,8 @@ package final class RunLoop {
     return Int32(clamping: limit.millisecondsRoundedUp)
   }
 
-  private func runTimers() {
-    let now = self.now
-    guard !isEnding, let deadline = endpoint.nextDeadline, deadline <= now else { return }
+  private func runTimers(at now: Instant) {
+    guard !isEnding, let due = endpoint.nextTimer, due <= now else { return }
     endpoint.handleTimeout(at: now, drainedAt: drain.judged(at: now))
   }
 }

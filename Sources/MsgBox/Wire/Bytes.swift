@@ -2,16 +2,14 @@
 /// trap.
 extension Span<UInt8> {
   /// The unsigned number at `offset`, big-endian; nil if it does not lie within the bytes.
-  package func bigEndian<Number: FixedWidthInteger & UnsignedInteger>(
+  @inline(__always)
+  package func bigEndian<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     _ type: Number.Type, at offset: Int
   ) -> Number? {
-    let size = Number.bitWidth / 8
-    guard offset >= 0, offset <= count - size else { return nil }
-    var number: Number = 0
-    for index in offset..<offset + size {
-      number = number << 8 | Number(truncatingIfNeeded: self[index])
-    }
-    return number
+    guard offset >= 0, offset <= count - MemoryLayout<Number>.size else { return nil }
+    // One load; it lies within the bytes, and any bits are a number.
+    return unsafe Number(
+      bigEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: Number.self))
   }
 }
 
