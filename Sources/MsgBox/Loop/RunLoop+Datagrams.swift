@@ -109,8 +109,9 @@ extension RunLoop {
       if start < train.count || index > range.lowerBound {
         var copy: [UInt8] = []
         batch.withReceivedBytes(index) { bytes in
-          copy.reserveCapacity(bytes.count - start)
-          for offset in start..<bytes.count { copy.append(bytes[offset]) }
+          unsafe bytes.extracting(start..<bytes.count).withUnsafeBufferPointer {
+            unsafe copy.append(contentsOf: $0)
+          }
         }
         train.count = copy.count
         socket.backlog.append(BacklogTrain(train: train, bytes: copy))
