@@ -16,7 +16,7 @@ def measure(side, peer, mode, size, count):
     with tempfile.TemporaryDirectory() as folder:
         output = os.path.join(folder, "allocs")
         wrap = ["env", f"LD_PRELOAD={os.path.abspath(pair.program('allocs.so'))}", f"BENCH_ALLOCS={output}"]
-        found = pair.run_pair(peer, mode, size, count, instructions.window(mode), **{f"{side}_wrap": wrap})
+        found = pair.run_pair(peer, mode, size, count, instructions.window(mode, side), **{f"{side}_wrap": wrap})
         if "failed" in found:
             return found["failed"]
         try:

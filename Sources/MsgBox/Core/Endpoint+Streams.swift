@@ -107,7 +107,7 @@ extension Endpoint {
     let largest = ownLargest(slot)
     // What is the same of each message is done once for all.
     let isSimple = !keepsMessages && fullReceivers == 0
-    var event = messageEvent(slot)
+    var event = WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), kind: .message)
     var messages = 0
     var payloadBytes = 0
     while events.count < limit,
@@ -128,18 +128,7 @@ extension Endpoint {
         if fullReceivers > 0, !takesMessages(slot) { pauseStream(slot) }
       }
     }
-    if messages > 0 { told(messages, payloadBytes, slot) }
-  }
-
-  /// Counts one-way messages of a stream that were told.
-  private mutating func told(_ messages: Int, _ bytes: Int, _ slot: Int) {
-    connections[slot].messagesReceived &+= UInt64(messages)
-    connections[slot].bytesReceived &+= UInt64(bytes)
-    connections[slot].traffic?.idleBeats = 0
-    counters.messagesReceived &+= UInt64(messages)
-    if connections[slot].flags.contains(.onDemand) {
-      messageMoved(slot, traffic(slot), isOurs: false, at: connections[slot].lastHeard)
-    }
+    if messages > 0 { count(messages, bytes: payloadBytes, slot) }
   }
 
   // MARK: Frames in parts

@@ -212,12 +212,6 @@ package struct Endpoint: ~Copyable {
     events.append(WaitingEvent(kind: kind))
   }
 
-  @inline(__always)
-  /// An event that tells of a one-way message of a connection, but for its payload.
-  func messageEvent(_ slot: Int) -> CoreEvent {
-    CoreEvent(.message, .ok, handle: handle(slot), listener: listenerHandle(slot))
-  }
-
   private func listenerHandle(_ slot: Int) -> Handle {
     let listener = connections[slot].listener
     return listener == ConnectionRecord.noSlot ? .none : handle(Int(listener))
