@@ -11,11 +11,11 @@ struct ConnStatus: ~Copyable {
   }
 
   mutating func add(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
-    table.insert(records[slot].session, slot: slot) { records[$0].session }
+    table.insert(slot, of: records) { $0.session }
   }
 
   mutating func remove(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
-    table.remove(records[slot].session, slot: slot) { records[$0].session }
+    table.remove(slot, of: records) { $0.session }
   }
 }
 
@@ -36,16 +36,12 @@ struct SendSessions: ~Copyable {
 
   mutating func add(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
     let hash = hash
-    table.insert(hash.adding(records[slot].peerSession).value, slot: slot) {
-      hash.adding(records[$0].peerSession).value
-    }
+    table.insert(slot, of: records) { hash.adding($0.peerSession).value }
   }
 
   mutating func remove(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
     let hash = hash
-    table.remove(hash.adding(records[slot].peerSession).value, slot: slot) {
-      hash.adding(records[$0].peerSession).value
-    }
+    table.remove(slot, of: records) { hash.adding($0.peerSession).value }
   }
 
   mutating func removeAll() { table = SlotTable() }

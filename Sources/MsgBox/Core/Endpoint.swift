@@ -23,6 +23,7 @@ package struct EndpointConfiguration: Sendable {
 /// event's `.input` payload refers to the bytes of that input), then the actions, and before
 /// waiting the transmits and stream bytes; only then ask for the deadline.
 package struct Endpoint: ~Copyable {
+  private let pinned = Pinned()
   let configuration: EndpointConfiguration
   var random: RandomSource
   /// Makes the tokens of path challenges unguessable without keeping them.

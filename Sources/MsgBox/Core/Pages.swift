@@ -23,14 +23,17 @@
   package var indices: Range<Int> { 0..<count }
 
   package subscript(index: Int) -> Element {
-    @inline(__always) _read {
-      precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-      yield unsafe place(index).pointee
-    }
-    @inline(__always) _modify {
-      precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-      yield unsafe &place(index).pointee
-    }
+    // By address, since a coroutine that is not inlined takes memory for its frame.
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(address(index)) }
+    @inline(__always) unsafeMutableAddress { unsafe address(index) }
+  }
+
+  /// Where an element is, as long as the pages live; but one of the first page only until the next
+  /// is appended.
+  @inline(__always)
+  func address(_ index: Int) -> UnsafeMutablePointer<Element> {
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+    return unsafe place(index)
   }
 
   package mutating func append(_ element: consuming Element) {

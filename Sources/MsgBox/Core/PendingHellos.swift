@@ -48,25 +48,25 @@ struct PendingHellos: ~Copyable {
   }
 
   subscript(slot: Int) -> PendingHello {
-    get { hellos[slot] }
-    _modify { yield &hellos[slot] }
+    @inline(__always) get { hellos[slot] }
+    @inline(__always) _modify { yield &hellos[slot] }
   }
 
   /// Adds a hello to the table, and to the list of its listener's.
   mutating func insert(_ hello: PendingHello, to list: inout SlotList) -> Int? {
     guard let slot = hellos.insert(hello) else { return nil }
     hellos.append(slot, to: &list)
-    bySession.insert(hello.session, slot: slot) { hellos[$0].session }
+    bySession.insert(slot, of: hellos) { $0.session }
     let hash = sourceHash
-    bySource.insert(hash.of(hello), slot: slot) { hash.of(hellos[$0]) }
+    bySource.insert(slot, of: hellos) { hash.of($0) }
     return slot
   }
 
   mutating func remove(_ slot: Int, from list: inout SlotList) {
     hellos.unlink(slot, from: &list)
-    bySession.remove(hellos[slot].session, slot: slot) { hellos[$0].session }
+    bySession.remove(slot, of: hellos) { $0.session }
     let hash = sourceHash
-    bySource.remove(hash.of(hellos[slot]), slot: slot) { hash.of(hellos[$0]) }
+    bySource.remove(slot, of: hellos) { hash.of($0) }
     hellos.remove(slot)
   }
 }

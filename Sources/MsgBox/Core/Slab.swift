@@ -7,6 +7,7 @@ package protocol Vacant {
 /// from its successor's.
 package struct Slab<Record: Vacant>: ~Copyable {
   private struct Slot {
+    // First, so that its address is that of the slot.
     var record: Record
     /// Its generation, below `liveBit`, which says whether something lives here.
     var generation: UInt32
@@ -82,7 +83,12 @@ package struct Slab<Record: Vacant>: ~Copyable {
   }
 
   package subscript(slot: Int) -> Record {
-    @inline(__always) _read { yield entries[slot].record }
-    @inline(__always) _modify { yield &entries[slot].record }
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(address(slot)) }
+    @inline(__always) unsafeMutableAddress { unsafe address(slot) }
+  }
+
+  @inline(__always)
+  private func address(_ slot: Int) -> UnsafeMutablePointer<Record> {
+    unsafe UnsafeMutableRawPointer(entries.address(slot)).assumingMemoryBound(to: Record.self)
   }
 }

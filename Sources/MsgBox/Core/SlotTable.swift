@@ -97,6 +97,24 @@
   }
 }
 
+extension SlotTable {
+  /// Adds a record of a slab, by the hash of its key.
+  @inline(__always)
+  mutating func insert<Record>(
+    _ slot: Int, of records: borrowing Slab<Record>, hashOf: (borrowing Record) -> UInt64
+  ) {
+    insert(hashOf(records[slot]), slot: slot) { hashOf(records[$0]) }
+  }
+
+  /// Takes a record of a slab out, by the hash of its key.
+  @inline(__always)
+  mutating func remove<Record>(
+    _ slot: Int, of records: borrowing Slab<Record>, hashOf: (borrowing Record) -> UInt64
+  ) {
+    remove(hashOf(records[slot]), slot: slot) { hashOf(records[$0]) }
+  }
+}
+
 /// A hash under a secret key, for keys that strangers choose: two rounds of folded multiplication
 /// for each word. Without the key nobody can tell which keys collide.
 package struct KeyedHash {

@@ -35,19 +35,19 @@ struct Tombstones: ~Copyable {
   }
 
   subscript(slot: Int) -> Tombstone {
-    get { stones[slot] }
-    _modify { yield &stones[slot] }
+    @inline(__always) get { stones[slot] }
+    @inline(__always) _modify { yield &stones[slot] }
   }
 
   mutating func insert(_ stone: Tombstone) -> Int? {
     guard let slot = stones.insert(stone) else { return nil }
-    bySession.insert(stone.session, slot: slot) { stones[$0].session }
+    bySession.insert(slot, of: stones) { $0.session }
     order.append(stone.session)
     return slot
   }
 
   mutating func remove(_ slot: Int) {
-    bySession.remove(stones[slot].session, slot: slot) { stones[$0].session }
+    bySession.remove(slot, of: stones) { $0.session }
     stones.remove(slot)
     while let session = order.first, self.slot(session: session) == nil { order.dropFirst() }
   }
