@@ -1,7 +1,7 @@
 /// One end of a session, or a listener: a flat record found by its slot. What only some need hangs
 /// off it.
 package struct ConnectionRecord: ~Copyable, Vacant, Linked {
-  private let pinned = Pinned()
+  private let inPlace = InPlace()
 
   package enum Role: UInt8, Sendable {
     case listener

@@ -13,7 +13,7 @@ package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
     var generation: UInt32
   }
 
-  private let pinned = Pinned()
+  private let inPlace = InPlace()
 
   private static var liveBit: UInt32 { 1 << 31 }
 
