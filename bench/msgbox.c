@@ -254,8 +254,15 @@ static void run_pipe(void) {
 
 /* ---- one way ---- */
 
+/* The payload is the same for ever, so it may be lent. */
+static void keep(void *context, msg_Data data) {
+  (void)context;
+  (void)data;
+}
+
 static msg_SendOptions one_way_options(void) {
   msg_SendOptions options = MSG_SEND_OPTIONS_INIT;
+  if (args.size >= 65536) options.release = keep;
   if (mode_has("rel") || mode_is("udp.big")) options.flags |= MSG_SEND_RELIABLE;
 #ifdef MSG_HAS_SEND_ALONE
   if (mode_has("alone")) options.flags |= MSG_SEND_ALONE;

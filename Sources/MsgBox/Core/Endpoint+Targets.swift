@@ -6,7 +6,7 @@ extension Endpoint {
     owes: Bool = true, at now: Instant
   ) -> Status {
     guard options.isValid else { return .invalidArgument }
-    if options.isPlain, !options.isAlone, owes {
+    if options.isPlain, !options.isAlone, owes, shared == nil {
       return queue(MessageHead(kind: .oneWay), message, slot, traffic(slot), at: now)
     }
     return queue(
