@@ -11,11 +11,11 @@ struct ConnStatus: ~Copyable {
   }
 
   mutating func add(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
-    table.insert(slot, of: records) { $0.session }
+    table.insert(slot, of: records) { $0[$1].session }
   }
 
   mutating func remove(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
-    table.remove(slot, of: records) { $0.session }
+    table.remove(slot, of: records) { $0[$1].session }
   }
 }
 
@@ -36,12 +36,12 @@ struct SendSessions: ~Copyable {
 
   mutating func add(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
     let hash = hash
-    table.insert(slot, of: records) { hash.adding($0.peerSession).value }
+    table.insert(slot, of: records) { hash.adding($0[$1].peerSession).value }
   }
 
   mutating func remove(_ slot: Int, in records: borrowing Slab<ConnectionRecord>) {
     let hash = hash
-    table.remove(slot, of: records) { hash.adding($0.peerSession).value }
+    table.remove(slot, of: records) { hash.adding($0[$1].peerSession).value }
   }
 
   mutating func removeAll() { table = SlotTable() }

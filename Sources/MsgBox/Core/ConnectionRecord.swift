@@ -1,6 +1,8 @@
 /// One end of a session, or a listener: a flat record found by its slot. What only some need hangs
 /// off it.
-package struct ConnectionRecord: Vacant, Linked {
+package struct ConnectionRecord: ~Copyable, Vacant, Linked {
+  private let inPlace = InPlace()
+
   package enum Role: UInt8, Sendable {
     case listener
     /// We connected.
@@ -104,7 +106,7 @@ package struct ConnectionRecord: Vacant, Linked {
   /// Its place among the connections of the same listener.
   var links = SlotLinks()
 
-  package static var vacant: ConnectionRecord { ConnectionRecord() }
+  package static func vacant() -> ConnectionRecord { ConnectionRecord() }
 
   /// What only an outgoing connection has.
   var clientState: ClientState? {

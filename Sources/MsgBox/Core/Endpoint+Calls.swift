@@ -244,21 +244,19 @@ extension Endpoint {
   /// The peer's address; a listener's own. Nil for a bad handle; unspecified while not known.
   package func address(of handle: Handle) -> (transport: Transport, address: Address)? {
     guard let slot = slot(handle) else { return nil }
-    let connection = connections[slot]
     return (
-      connection.transport,
-      connection.role == .listener ? connection.local : connection.remote
+      connections[slot].transport,
+      connections[slot].role == .listener ? connections[slot].local : connections[slot].remote
     )
   }
 
   /// The local port; nil for a bad handle, 0 while not known.
   package func localPort(of handle: Handle) -> UInt16? {
     guard let slot = slot(handle) else { return nil }
-    let connection = connections[slot]
-    guard connection.role == .server, connection.transport == .udp else {
-      return connection.local.port
+    guard connections[slot].role == .server, connections[slot].transport == .udp else {
+      return connections[slot].local.port
     }
-    return connections[Int(connection.listener)].local.port
+    return connections[Int(connections[slot].listener)].local.port
   }
 
   /// The slot of a connection that is not ended, or why not.

@@ -424,25 +424,23 @@ extension Endpoint {
 
   /// Sends the close of a connection, behind the ack that is owed.
   mutating func sendClose(_ slot: Int, _ reason: CloseReason, at now: Instant) {
-    let connection = connections[slot]
-    guard let traffic = connection.traffic,
+    guard let traffic = connections[slot].traffic,
       var builder = beginAckAlone(slot, traffic, at: now)
-    else { return sendControl(.close(reason), session: connection.sendSession, slot) }
+    else { return sendControl(.close(reason), session: connections[slot].sendSession, slot) }
     let isPacked = builder.appendControl(.close(reason))
     traffic.sealed = FIFO()
     traffic.sealed.append(SealedDatagram(datagram: builder.seal()))
     disown(slot, traffic)
-    if !isPacked { sendControl(.close(reason), session: connection.sendSession, slot) }
+    if !isPacked { sendControl(.close(reason), session: connections[slot].sendSession, slot) }
   }
 
   private mutating func disown(_ slot: Int, _ traffic: Traffic) {
-    let connection = connections[slot]
     while let datagram = traffic.sealed.popFirst() {
       enqueue(
         OutDatagram(
-          content: .packed(datagram.datagram), remote: connection.remote,
-          local: connection.sendLocal),
-        on: connection.socket)
+          content: .packed(datagram.datagram), remote: connections[slot].remote,
+          local: connections[slot].sendLocal),
+        on: connections[slot].socket)
     }
   }
 

@@ -106,12 +106,11 @@ extension Endpoint {
   mutating func sendControl(
     _ packet: ControlPacket, session: UInt64?, _ slot: Int, isLast: Bool = false
   ) {
-    let connection = connections[slot]
     enqueue(
       OutDatagram(
-        content: .control(packet, session: session), remote: connection.remote,
-        local: connection.sendLocal),
-      on: connection.socket, isLast: isLast)
+        content: .control(packet, session: session), remote: connections[slot].remote,
+        local: connections[slot].sendLocal),
+      on: connections[slot].socket, isLast: isLast)
   }
 
   /// Answers a datagram of somebody who is no connection.

@@ -32,7 +32,7 @@ struct IncompleteMessage: Vacant, Linked {
   var progressAt: Instant
   var links = SlotLinks()
 
-  static var vacant: IncompleteMessage {
+  static func vacant() -> IncompleteMessage {
     IncompleteMessage(
       FragmentKey(kind: .heartbeat, messageID: 0),
       Fragment(replyID: 0, numPackets: 0, packetID: 0, count: 0), at: Instant(nanoseconds: 0))

@@ -15,7 +15,7 @@ struct PendingHello: Vacant, Linked {
   /// Where the hello came from, and so where answers go.
   var source: DatagramSource { DatagramSource(socket: socket, remote: remote, local: local) }
 
-  static var vacant: PendingHello { PendingHello() }
+  static func vacant() -> PendingHello { PendingHello() }
 }
 
 /// Hellos that wait for their confirmation, by our id and by (socket, source, the client's id), so
@@ -56,17 +56,17 @@ struct PendingHellos: ~Copyable {
   mutating func insert(_ hello: PendingHello, to list: inout SlotList) -> Int? {
     guard let slot = hellos.insert(hello) else { return nil }
     hellos.append(slot, to: &list)
-    bySession.insert(slot, of: hellos) { $0.session }
+    bySession.insert(slot, of: hellos) { $0[$1].session }
     let hash = sourceHash
-    bySource.insert(slot, of: hellos) { hash.of($0) }
+    bySource.insert(slot, of: hellos) { hash.of($0, $1) }
     return slot
   }
 
   mutating func remove(_ slot: Int, from list: inout SlotList) {
     hellos.unlink(slot, from: &list)
-    bySession.remove(slot, of: hellos) { $0.session }
+    bySession.remove(slot, of: hellos) { $0[$1].session }
     let hash = sourceHash
-    bySource.remove(slot, of: hellos) { hash.of($0) }
+    bySource.remove(slot, of: hellos) { hash.of($0, $1) }
     hellos.remove(slot)
   }
 }
@@ -79,8 +79,8 @@ private struct SourceHash {
     hash = KeyedHash(key: key)
   }
 
-  func of(_ hello: borrowing PendingHello) -> UInt64 {
-    of(hello.socket, hello.remote, hello.peer.session)
+  func of(_ hellos: borrowing Slab<PendingHello>, _ slot: Int) -> UInt64 {
+    of(hellos[slot].socket, hellos[slot].remote, hellos[slot].peer.session)
   }
 
   func of(_ socket: SocketID, _ source: Address, _ clientSession: UInt64) -> UInt64 {

@@ -23,7 +23,7 @@ struct WaitingGet: Vacant, Linked {
   var datagram: UInt32 = 0
   var links = SlotLinks()
 
-  static var vacant: WaitingGet { WaitingGet() }
+  static func vacant() -> WaitingGet { WaitingGet() }
 }
 
 /// A request of the peer that our program has not answered yet.
@@ -35,7 +35,7 @@ struct OpenRequest: Vacant, Linked {
   var isTracked = false
   var links = SlotLinks()
 
-  static var vacant: OpenRequest { OpenRequest() }
+  static func vacant() -> OpenRequest { OpenRequest() }
 }
 
 /// The payloads of requests that may be sent again, each by the slot of its get. A slot that is used

@@ -1,17 +1,19 @@
 /// What a slot holds while nothing lives in it.
-package protocol Vacant {
-  static var vacant: Self { get }
+package protocol Vacant: ~Copyable {
+  static func vacant() -> Self
 }
 
 /// Records in numbered slots with generations, so that a handle to a record that is gone is told
 /// from its successor's.
-package struct Slab<Record: Vacant>: ~Copyable {
-  private struct Slot {
+package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
+  private struct Slot: ~Copyable {
     // First, so that its address is that of the slot.
     var record: Record
     /// Its generation, below `liveBit`, which says whether something lives here.
     var generation: UInt32
   }
+
+  private let inPlace = InPlace()
 
   private static var liveBit: UInt32 { 1 << 31 }
 
@@ -58,7 +60,7 @@ package struct Slab<Record: Vacant>: ~Copyable {
   /// Frees a slot. One whose generations are used up rests until those of all others are.
   package mutating func remove(_ slot: Int) {
     guard isLive(slot) else { return }
-    entries[slot].record = .vacant
+    entries[slot].record = .vacant()
     let next = (entries[slot].generation & ~Self.liveBit) + 1
     entries[slot].generation = next
     count -= 1

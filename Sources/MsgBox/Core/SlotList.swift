@@ -5,7 +5,7 @@ struct SlotLinks {
 }
 
 /// A record that can be in a list of its slab.
-protocol Linked {
+protocol Linked: ~Copyable {
   var links: SlotLinks { get set }
 }
 
@@ -20,7 +20,7 @@ struct SlotList {
   var last: Int? { tail == ConnectionRecord.noSlot ? nil : Int(tail) }
 }
 
-extension Slab where Record: Linked {
+extension Slab where Record: Linked & ~Copyable {
   mutating func append(_ slot: Int, to list: inout SlotList) {
     let number = UInt32(truncatingIfNeeded: slot)
     self[slot].links = SlotLinks(previous: list.tail)

@@ -100,18 +100,20 @@
 extension SlotTable {
   /// Adds a record of a slab, by the hash of its key.
   @inline(__always)
-  mutating func insert<Record>(
-    _ slot: Int, of records: borrowing Slab<Record>, hashOf: (borrowing Record) -> UInt64
+  mutating func insert<Record: Vacant & ~Copyable>(
+    _ slot: Int, of records: borrowing Slab<Record>,
+    hashOf: (borrowing Slab<Record>, Int) -> UInt64
   ) {
-    insert(hashOf(records[slot]), slot: slot) { hashOf(records[$0]) }
+    insert(hashOf(records, slot), slot: slot) { hashOf(records, $0) }
   }
 
   /// Takes a record of a slab out, by the hash of its key.
   @inline(__always)
-  mutating func remove<Record>(
-    _ slot: Int, of records: borrowing Slab<Record>, hashOf: (borrowing Record) -> UInt64
+  mutating func remove<Record: Vacant & ~Copyable>(
+    _ slot: Int, of records: borrowing Slab<Record>,
+    hashOf: (borrowing Slab<Record>, Int) -> UInt64
   ) {
-    remove(hashOf(records[slot]), slot: slot) { hashOf(records[$0]) }
+    remove(hashOf(records, slot), slot: slot) { hashOf(records, $0) }
   }
 }
 

@@ -15,7 +15,7 @@ struct Tombstone: Vacant {
   /// Where the peer is.
   var source: DatagramSource { DatagramSource(socket: socket, remote: remote, local: local) }
 
-  static var vacant: Tombstone { Tombstone() }
+  static func vacant() -> Tombstone { Tombstone() }
 }
 
 /// The tombstones of a box, by our id: at most so many, the oldest out first.
@@ -41,13 +41,13 @@ struct Tombstones: ~Copyable {
 
   mutating func insert(_ stone: Tombstone) -> Int? {
     guard let slot = stones.insert(stone) else { return nil }
-    bySession.insert(slot, of: stones) { $0.session }
+    bySession.insert(slot, of: stones) { $0[$1].session }
     order.append(stone.session)
     return slot
   }
 
   mutating func remove(_ slot: Int) {
-    bySession.remove(slot, of: stones) { $0.session }
+    bySession.remove(slot, of: stones) { $0[$1].session }
     stones.remove(slot)
     while let session = order.first, self.slot(session: session) == nil { order.dropFirst() }
   }

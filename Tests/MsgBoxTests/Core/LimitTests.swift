@@ -190,7 +190,7 @@ struct LimitTests {
   }
 
   private struct Number: Vacant {
-    static var vacant: Number { Number() }
+    static func vacant() -> Number { Number() }
   }
 
   // MARK: Implicit peers' reply ids
