@@ -143,7 +143,7 @@ struct OutboxMessage {
 /// nothing is allocated for a small one in the long run.
 final class OutboxPool {
   /// Free slots that keep memory for a payload.
-  private static let sparePayloads = 1024
+  private static let sparePayloads = 2048
   /// With at most so many slots they are kept when all are free.
   private static let keptSlots = 4096
 
