@@ -63,6 +63,8 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
     static let awaitsBox = Flags(rawValue: 256)
     /// Silent when idle; silence is judged only while something waits for an answer.
     static let onDemand = Flags(rawValue: 512)
+    /// Beats once at a visit that would not have needed it.
+    static let beatsSoon = Flags(rawValue: 1024)
   }
 
   private enum Own {

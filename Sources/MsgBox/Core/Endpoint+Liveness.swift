@@ -7,6 +7,8 @@ extension Endpoint {
     let index = rotationIndex(half: halfPace(options(slot), peerLostAfter), at: now)
     connections[slot].beats = UInt16(index)
     rotations[index].add(connections[slot].session, at: now)
+    // One visit in two brings a beat: so not all who come together beat in the same rounds.
+    if rotations[index].count % 2 == 0 { connections[slot].flags.insert(.beatsSoon) }
     sweepRotation(index)
   }
 
@@ -68,11 +70,13 @@ extension Endpoint {
       let silence = drainedAt.since(connections[slot].lastHeard)
       guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
       // The timer of one that is being closed is for the end of that.
-      if silence >= options.suspect, connections[slot].phase == .open { probe(slot, at: now) }
+      if connections[slot].phase == .open { doubt(slot, silence, options, at: now) }
     }
     if let traffic = connections[slot].traffic, !tidy(slot, traffic, options, at: now) { return }
     let half = rotations[Int(connections[slot].beats)].half
-    guard now.since(connections[slot].lastSent) >= half else { return }
+    if now.since(connections[slot].lastSent) < half {
+      guard connections[slot].flags.remove(.beatsSoon) != nil else { return }
+    }
     if options.idleKeepalives > 0, connections[slot].phase == .open {
       let traffic = traffic(slot)
       guard traffic.idleBeats < options.idleKeepalives else {
@@ -124,6 +128,19 @@ extension Endpoint {
   /// Asks a silent UDP peer for a sign, each second from here until it gives one.
   mutating func probe(_ slot: Int, at now: Instant) {
     if suspect(slot, at: now) { armOpen(slot, at: now) }
+  }
+
+  /// Probes a peer that has been silent for so long; when it will have been before the next visit,
+  /// its timer does.
+  private mutating func doubt(
+    _ slot: Int, _ silence: Interval, _ options: ConnectionOptions, at now: Instant
+  ) {
+    guard silence < options.suspect else { return probe(slot, at: now) }
+    let left = Interval(nanoseconds: options.suspect.nanoseconds &- silence.nanoseconds)
+    guard left <= rotations[Int(connections[slot].beats)].half, mayChallenge(slot),
+      connections[slot].timer == .none
+    else { return }
+    connections[slot].timer = timers.schedule(.connection, slot, at: now + left)
   }
 
   @discardableResult
@@ -205,9 +222,9 @@ extension Endpoint {
     }
     if connections[slot].flags.contains(.onDemand) { showSign(slot, at: now) }
     let isSuspect = connections[slot].flags.contains(.suspect)
-    if isSuspect || connections[slot].flags.contains(.onDemand) {
+    let options = options(slot)
+    if isSuspect || connections[slot].flags.contains(.onDemand) || options.liveness == .beat {
       let silence = silence(slot, drainedAt)
-      let options = options(slot)
       guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
       if silence < options.suspect {
         connections[slot].flags.remove(.suspect)
