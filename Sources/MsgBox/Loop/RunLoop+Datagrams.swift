@@ -34,10 +34,8 @@ extension RunLoop {
         }
       }
       guard socket.isOpen, !isEnding, batch.isFull else { return .drained }
-      receivedAt = now
-      unlooked = 0
-      if receivedAt >= turnEnds { return .more }
-      sendBetween(at: receivedAt)
+      guard let time = lookUp() else { return .more }
+      receivedAt = time
     }
     return .more
   }
@@ -81,23 +79,23 @@ extension RunLoop {
       if endpoint.hasNews { settle(datagram, deliver) }
       next = end
       unlooked += 1
-      if unlooked >= Self.datagramsBetweenLooks, isLate() { return next }
+      if unlooked >= Self.datagramsBetweenLooks, lookUp() == nil { return next }
     } while next < bytes.count && socket.isOpen && !isEnding
     return nil
   }
 
-  /// Whether the turn's time is up. If not, sends what should not wait for the end of a long
-  /// reception.
-  private func isLate() -> Bool {
+  /// Looks at the clock; nil if the turn's time is up. If not, sends what should not wait for the
+  /// end of a long reception.
+  private func lookUp() -> Instant? {
     unlooked = 0
     let now = self.now
-    if now >= turnEnds { return true }
+    if now >= turnEnds { return nil }
     if endpoint.trackedReceived &- trackedAtFlush >= Self.trackedGap {
       flushDatagrams(at: now)
     } else {
       sendBetween(at: now)
     }
-    return false
+    return now
   }
 
   /// Keeps what was received and not given to the core: trains `range` of the batch, the first of
