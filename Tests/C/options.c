@@ -119,7 +119,7 @@ static void options_of_a_box(void) {
   CHECK(options.size == sizeof options);
   CHECK_CODE(msg_box_set_options(box, &options), MSG_OK);
   CHECK_CODE(msg_box_set_options(box, NULL), MSG_OK);
-  options = (msg_BoxOptions){sizeof options, 1, 1, 1, 1};
+  options = (msg_BoxOptions){sizeof options, 1, 1, 1, 1, 0};
   for (size_t size = 0; size <= sizeof options; size++) {
     msg_BoxOptions *given = malloc(size < sizeof size ? sizeof size : size);
     CHECK(given != NULL);
@@ -159,7 +159,7 @@ static void options_of_sends(void) {
   msg_Conn chosen = {1};
   size_t skipped = 1;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    options = (msg_SendOptions){sizeof options, rows[i].flags, rows[i].channel, rows[i].deadline_ms, 0, NULL};
+    options = (msg_SendOptions){sizeof options, rows[i].flags, rows[i].channel, rows[i].deadline_ms, 0, NULL, NULL, NULL};
     CHECK_CODE(msg_send_with(conn, msg_text("x"), &options), rows[i].code);
     queued += rows[i].code == MSG_OK;
     msg_ConnStatistics statistics = {.size = sizeof statistics};
