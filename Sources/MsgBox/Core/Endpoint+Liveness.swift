@@ -7,7 +7,8 @@ extension Endpoint {
     let index = rotationIndex(half: halfPace(options(slot), peerLostAfter), at: now)
     connections[slot].beats = UInt16(index)
     rotations[index].add(connections[slot].session, at: now)
-    // One visit in two brings a beat: so not all who come together beat in the same rounds.
+    // One visit in two brings a beat: every other connection beats once at two in a row, so that
+    // those who come together do not all beat in the same rounds.
     if rotations[index].count % 2 == 0 { connections[slot].flags.insert(.beatsSoon) }
     sweepRotation(index)
   }
@@ -73,10 +74,7 @@ extension Endpoint {
       if connections[slot].phase == .open { doubt(slot, silence, options, at: now) }
     }
     if let traffic = connections[slot].traffic, !tidy(slot, traffic, options, at: now) { return }
-    let half = rotations[Int(connections[slot].beats)].half
-    if now.since(connections[slot].lastSent) < half {
-      guard connections[slot].flags.remove(.beatsSoon) != nil else { return }
-    }
+    guard needsBeat(slot, at: now) else { return }
     if options.idleKeepalives > 0, connections[slot].phase == .open {
       let traffic = traffic(slot)
       guard traffic.idleBeats < options.idleKeepalives else {
@@ -85,6 +83,16 @@ extension Endpoint {
       traffic.idleBeats += 1
     }
     beat(slot, at: now)
+  }
+
+  /// Whether the visit after this one would be too late for a beat; or it is to be one more.
+  private mutating func needsBeat(_ slot: Int, at now: Instant) -> Bool {
+    let half = rotations[Int(connections[slot].beats)].half
+    let sent = now.since(connections[slot].lastSent)
+    guard sent < half else { return true }
+    // Only at the visit after a beat, or if something was sent about then: data are no beats.
+    return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 8
+      && connections[slot].flags.remove(.beatsSoon) != nil
   }
 
   /// How long a part of a reliable message may wait for the next one.
