@@ -67,12 +67,6 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
     static let beatsSoon = Flags(rawValue: 1024)
   }
 
-  private enum Own {
-    case nothing
-    case client(ClientState)
-    case listener(ListenerState)
-  }
-
   package static let noSocket = SocketID(rawValue: .max)
   package static let noSlot = UInt32.max
 
@@ -101,7 +95,11 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
   /// The peer's: what our packets carry.
   var peerSession: UInt64 = 0
   var lastSent = Instant(nanoseconds: 0)
-  private var own = Own.nothing
+  /// What only an outgoing connection has, and what only a listener has. Two fields and no
+  /// enumeration: that would keep its case in bits of the pointer, and whoever looks for leaks could
+  /// not follow it.
+  var clientState: ClientState?
+  var listenerState: ListenerState?
   var local = Address.unspecified
   /// The round trip over UDP before there is `traffic`, in microseconds; 0 is unknown.
   private var roundTripMicroseconds: UInt32 = 0
@@ -109,24 +107,6 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
   var links = SlotLinks()
 
   package static func vacant() -> ConnectionRecord { ConnectionRecord() }
-
-  /// What only an outgoing connection has.
-  var clientState: ClientState? {
-    get {
-      if case .client(let state) = own { return state }
-      return nil
-    }
-    set { own = newValue.map { .client($0) } ?? .nothing }
-  }
-
-  /// What only a listener has.
-  var listenerState: ListenerState? {
-    get {
-      if case .listener(let state) = own { return state }
-      return nil
-    }
-    set { own = newValue.map { .listener($0) } ?? .nothing }
-  }
 
   /// The address that our datagrams must come from: that which the peer has sent to. A client's
   /// socket knows its own.
