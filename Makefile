@@ -117,7 +117,7 @@ test-examples: examples
 ## lint: the format of the Swift sources, and the shell scripts where shellcheck is there
 lint: | tools
 	$(SWIFT) format lint --strict --parallel --recursive \
-	  $(wildcard Sources Tests examples Package.swift)
+	  $(wildcard Sources Tests examples bench Package.swift)
 	if command -v shellcheck >/dev/null; then shellcheck -x $(filter-out %.map,$(wildcard scripts/*)) .ci/run; fi
 
 ## coverage: line coverage of Wire and Core by the Swift tests; fails below COVERAGE_FLOOR
@@ -136,13 +136,15 @@ fuzz: | tools
 docs: lib-swift
 	scripts/docs
 
+include bench/bench.mk
+
 ## clean: removes everything that was built
 clean:
 	rm -rf $(BUILD) $(SCRATCH)
 
 ## help: lists these targets
 help:
-	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile bench/bench.mk | expand -t 22
 
 tools:
 	@scripts/require $(SWIFT) $(SWIFTC) $(CC) $(LD) $(AR) $(OBJCOPY) $(STRIP)

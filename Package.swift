@@ -10,6 +10,7 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableExperimentalFeature("Lifetimes"),
+  .enableExperimentalFeature("RawLayout"),
 ]
 
 /// One program of `examples/`.
@@ -39,6 +40,10 @@ let package = Package(
     example("swift-backpressure-producer"),
     example("swift-async"),
     example("swift-upload"),
+    .target(name: "CBench", path: "bench/swift/CBench"),
+    .executableTarget(
+      name: "msgbox-swift", dependencies: ["MsgBox", "CBench"], path: "bench/swift/Bench",
+      swiftSettings: settings),
     .testTarget(
       name: "MsgBoxTests", dependencies: ["MsgBox", "CMsgBox"], swiftSettings: settings),
   ]

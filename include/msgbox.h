@@ -32,8 +32,8 @@
        a send with MSG_SEND_TELL
        that was accepted           delivered | undelivered; they come before closed and lost
 
-   Bytes. What a call is given is copied before it returns; the bytes of an event live until its callback
-   returns. */
+   Bytes. What a call is given is copied before it returns, unless it is lent (msg_SendOptions.release); the bytes of an
+   event live until its callback returns. */
 #ifndef MSGBOX_H
 #define MSGBOX_H
 
@@ -246,9 +246,14 @@ typedef struct msg_Options {
                                      messages are left to be resent and all others dropped, as MSG_DROP_RECEIVE_MARK;
                                      heartbeats and acknowledgements go on */
   uint32_t receive_mark_bytes;    /* 16777216: bytes of the same */
+  uint32_t share_port;            /* 0 or 1: of a listener. Others of this process that say so too may have the same
+                                     address and port, such as one in each of several boxes, each on its own thread.
+                                     The system spreads new connections over them; what a UDP client sends reaches
+                                     the box of its connection from whatever address it comes. At most 255 share a
+                                     UDP port, else ERR_ADDRESS_IN_USE; sockets of other processes must not */
 } msg_Options;
 
-#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* How a connection proves that it lives. Append only. */
 enum {
@@ -265,20 +270,24 @@ typedef struct msg_BoxOptions {
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
                                   before them. Of what comes above, reliable parts are resent and others dropped;
                                   a TCP connection that needs more is closed with ERR_OVERLOAD */
+  uint32_t spin_us;            /* 0, ..1000000: so long a turn that may wait polls without sleeping before it does,
+                                  which answers sooner and keeps a core busy meanwhile */
 } msg_BoxOptions;
 
-#define MSG_BOX_OPTIONS_INIT {sizeof(msg_BoxOptions), 0, 0, 0, 0}
+#define MSG_BOX_OPTIONS_INIT {sizeof(msg_BoxOptions), 0, 0, 0, 0, 0}
 
 /* Flags of msg_SendOptions; others are ERR_INVALID_ARGUMENT. */
 enum {
   MSG_SEND_RELIABLE = 1, /* resent until the peer acknowledges it, and delivered once */
-  MSG_SEND_TELL = 2      /* exactly one of msg_delivered and msg_undelivered follows; needs MSG_SEND_RELIABLE */
+  MSG_SEND_TELL = 2,     /* exactly one of msg_delivered and msg_undelivered follows; needs MSG_SEND_RELIABLE */
+  MSG_SEND_ALONE = 4     /* over UDP it gets a datagram of its own, so that one that is lost takes no other message with
+                            it; by default the small messages of a turn share datagrams, which costs a fraction */
 };
 
 /* How one message is sent. All 0 is as msg_send. Start from MSG_SEND_OPTIONS_INIT. */
 typedef struct msg_SendOptions {
   size_t size;          /* sizeof(msg_SendOptions) */
-  uint32_t flags;       /* MSG_SEND_RELIABLE, MSG_SEND_TELL */
+  uint32_t flags;       /* MSG_SEND_RELIABLE, MSG_SEND_TELL, MSG_SEND_ALONE */
   uint32_t channel;     /* of a reliable message: 0 is unordered; 1..255 are ordered, each in itself: one that is late
                            holds up the later ones of its channel alone. Over TCP all is in order anyway */
   uint32_t deadline_ms; /* 0 = never, ..86400000: dropped if it is not on the wire within this; ERR_EXPIRED. One of
@@ -287,9 +296,15 @@ typedef struct msg_SendOptions {
                            dropped with ERR_SUPERSEDED, and this one takes its place: for states of which only the
                            newest counts */
   void *context;        /* comes back as get_context with msg_delivered or msg_undelivered */
+  void (*release)(void *release_context, msg_Data data); /* not NULL: the bytes are lent, not copied. They must stay as
+                           they are until this is called: once, if the call returned OK (msg_broadcast: 0 or more),
+                           when they are needed no more, which may be before the call returns, and at the latest when
+                           the box ends; never after an error. On the thread of the box; it must not call this
+                           library. For messages of many kilobytes */
+  void *release_context; /* what release is given */
 } msg_SendOptions;
 
-#define MSG_SEND_OPTIONS_INIT {sizeof(msg_SendOptions), 0, 0, 0, 0, NULL}
+#define MSG_SEND_OPTIONS_INIT {sizeof(msg_SendOptions), 0, 0, 0, 0, NULL, NULL, NULL}
 
 /* ---- The default box: one per thread, made on first use ---------------------------------------- */
 

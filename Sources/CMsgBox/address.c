@@ -3,22 +3,6 @@
 
 #include <string.h>
 
-void cmsgbox_ip_to_bytes(const cmsgbox_address *address, uint8_t bytes[16]) {
-  for (int i = 0; i < 8; i++) {
-    bytes[i] = (uint8_t)(address->high >> (56 - 8 * i));
-    bytes[8 + i] = (uint8_t)(address->low >> (56 - 8 * i));
-  }
-}
-
-void cmsgbox_ip_from_bytes(cmsgbox_address *address, const uint8_t bytes[16]) {
-  address->high = 0;
-  address->low = 0;
-  for (int i = 0; i < 8; i++) {
-    address->high = address->high << 8 | bytes[i];
-    address->low = address->low << 8 | bytes[8 + i];
-  }
-}
-
 socklen_t cmsgbox_to_sockaddr(const cmsgbox_address *address, int ipv6, cmsgbox_sockaddr *out) {
   memset(out, 0, sizeof *out);
   if (ipv6) {
@@ -32,16 +16,4 @@ socklen_t cmsgbox_to_sockaddr(const cmsgbox_address *address, int ipv6, cmsgbox_
   out->v4.sin_port = htons(address->port);
   out->v4.sin_addr.s_addr = htonl((uint32_t)address->low);
   return sizeof out->v4;
-}
-
-void cmsgbox_from_sockaddr(const cmsgbox_sockaddr *in, cmsgbox_address *address) {
-  memset(address, 0, sizeof *address);
-  if (in->any.sa_family == AF_INET6) {
-    cmsgbox_ip_from_bytes(address, in->v6.sin6_addr.s6_addr);
-    address->port = ntohs(in->v6.sin6_port);
-    if (cmsgbox_is_link_local(address)) address->scope = in->v6.sin6_scope_id;
-  } else if (in->any.sa_family == AF_INET) {
-    address->low = 0xffff00000000u | ntohl(in->v4.sin_addr.s_addr);
-    address->port = ntohs(in->v4.sin_port);
-  }
 }

@@ -6,8 +6,10 @@
 #define _GNU_SOURCE
 #endif
 
+#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "include/msgbox_shims.h"
@@ -52,13 +54,32 @@ static inline int cmsgbox_is_link_local(const cmsgbox_address *address) {
   return address->high >> 54 == 0xfe80 >> 6;
 }
 
-void cmsgbox_ip_to_bytes(const cmsgbox_address *address, uint8_t bytes[16]);
-void cmsgbox_ip_from_bytes(cmsgbox_address *address, const uint8_t bytes[16]);
+static inline void cmsgbox_ip_to_bytes(const cmsgbox_address *address, uint8_t bytes[16]) {
+  uint64_t halves[2] = {htobe64(address->high), htobe64(address->low)};
+  memcpy(bytes, halves, sizeof halves);
+}
+
+static inline void cmsgbox_ip_from_bytes(cmsgbox_address *address, const uint8_t bytes[16]) {
+  uint64_t halves[2];
+  memcpy(halves, bytes, sizeof halves);
+  address->high = be64toh(halves[0]);
+  address->low = be64toh(halves[1]);
+}
 
 // Writes `address` for a socket of that family (an IPv6 one gets IPv4 in its mapped form); returns the length.
 socklen_t cmsgbox_to_sockaddr(const cmsgbox_address *address, int ipv6, cmsgbox_sockaddr *out);
 
 // Reads an address of either family; all 0 for another.
-void cmsgbox_from_sockaddr(const cmsgbox_sockaddr *in, cmsgbox_address *address);
+static inline void cmsgbox_from_sockaddr(const cmsgbox_sockaddr *in, cmsgbox_address *address) {
+  memset(address, 0, sizeof *address);
+  if (in->any.sa_family == AF_INET6) {
+    cmsgbox_ip_from_bytes(address, in->v6.sin6_addr.s6_addr);
+    address->port = ntohs(in->v6.sin6_port);
+    if (cmsgbox_is_link_local(address)) address->scope = in->v6.sin6_scope_id;
+  } else if (in->any.sa_family == AF_INET) {
+    address->low = 0xffff00000000u | ntohl(in->v4.sin_addr.s_addr);
+    address->port = ntohs(in->v4.sin_port);
+  }
+}
 
 #endif

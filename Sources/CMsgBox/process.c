@@ -7,11 +7,15 @@
 #include <sys/random.h>
 #include <time.h>
 
-uint64_t cmsgbox_now(void) {
+static uint64_t read_clock(clockid_t clock) {
   struct timespec time = {0};
-  clock_gettime(CLOCK_MONOTONIC, &time);
+  clock_gettime(clock, &time);
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
+
+uint64_t cmsgbox_now(void) { return read_clock(CLOCK_MONOTONIC); }
+
+uint64_t cmsgbox_now_coarse(void) { return read_clock(CLOCK_MONOTONIC_COARSE); }
 
 void cmsgbox_random(void *bytes, size_t count) {
   uint8_t *at = bytes;

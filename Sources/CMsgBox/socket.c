@@ -1,13 +1,14 @@
 // Sockets of both transports.
-#include "internal.h"
+#include "shared_ports.h"
 
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 void cmsgbox_close(int32_t fd) {
   // Linux frees the descriptor even when a signal interrupts the call, so it is never repeated.
-  if (fd >= 0) close(fd);
+  if (fd >= 0 && !cmsgbox_port_leave(fd)) close(fd);
 }
 
 int32_t cmsgbox_open_reserve(void) {
@@ -29,20 +30,25 @@ static int32_t close_for(int32_t fd, int32_t error) {
   return error;
 }
 
-// Asks for buffers, which the system may make smaller, and for datagrams that are never fragmented on their way.
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+// Asks for buffers, which the system may make smaller, for datagrams that are never fragmented on their way, and for
+// those that belong together in one message, which older systems refuse.
 static void prepare_udp(int fd, int ipv6, uint32_t buffer_bytes) {
   int bytes = buffer_bytes > INT32_MAX ? INT32_MAX : (int)buffer_bytes;
   set_option(fd, SOL_SOCKET, SO_RCVBUF, bytes);
   set_option(fd, SOL_SOCKET, SO_SNDBUF, bytes);
   set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   if (ipv6) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+  if (!cmsgbox_fault_due(CMSGBOX_CALL_OFFLOAD)) set_option(fd, SOL_UDP, UDP_GRO, 1);
 }
 
-static int32_t bind_socket(int fd, const cmsgbox_address *address, int ipv6, int dual_stack) {
-  if (ipv6) {
-    int error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
-    if (error) return error;
-  }
+static int32_t bind_socket(int fd, const cmsgbox_address *address, int ipv6) {
   cmsgbox_sockaddr name;
   socklen_t length = cmsgbox_to_sockaddr(address, ipv6, &name);
   return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_BIND, bind(fd, &name.any, length));
@@ -58,18 +64,24 @@ static int32_t connect_socket(int fd, const cmsgbox_address *remote, int ipv6) {
 
 int32_t cmsgbox_udp_bind(
     const cmsgbox_address *address, int32_t dual_stack, uint32_t buffer_bytes,
-    int32_t packet_info) {
+    int32_t packet_info, uint8_t *steering) {
   int ipv6 = !cmsgbox_is_v4(address);
   int32_t fd = open_socket(ipv6, SOCK_DGRAM);
   if (fd < 0) return fd;
   prepare_udp(fd, ipv6, buffer_bytes);
+  int32_t error = 0;
   if (packet_info) {
-    int32_t error = ipv6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-                         : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
-    if (error) return close_for(fd, error);
+    error = ipv6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                 : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
   }
-  int32_t error = bind_socket(fd, address, ipv6, dual_stack);
-  return error ? close_for(fd, error) : fd;
+  if (!error && ipv6) error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
+  if (error) return close_for(fd, error);
+  if (!steering) {
+    error = bind_socket(fd, address, ipv6);
+    return error ? close_for(fd, error) : fd;
+  }
+  error = cmsgbox_port_join(fd, address, ipv6, dual_stack, steering);
+  return error ? error : fd;
 }
 
 int32_t cmsgbox_udp_connect(const cmsgbox_address *remote, uint32_t buffer_bytes) {
@@ -81,13 +93,18 @@ int32_t cmsgbox_udp_connect(const cmsgbox_address *remote, uint32_t buffer_bytes
   return error ? close_for(fd, error) : fd;
 }
 
-int32_t cmsgbox_tcp_listen(const cmsgbox_address *address, int32_t dual_stack) {
+int32_t cmsgbox_tcp_listen(
+    const cmsgbox_address *address, int32_t dual_stack, int32_t shared) {
   int ipv6 = !cmsgbox_is_v4(address);
   int32_t fd = open_socket(ipv6, SOCK_STREAM);
   if (fd < 0) return fd;
   // A restarted server may bind while connections of the one before it linger in TIME-WAIT.
   int32_t error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (!error) error = bind_socket(fd, address, ipv6, dual_stack);
+  // Inherited by each socket that is accepted.
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (!error && shared) error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!error && ipv6) error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
+  if (!error) error = bind_socket(fd, address, ipv6);
   if (!error && listen(fd, 4096) < 0) error = -errno;
   return error ? close_for(fd, error) : fd;
 }
@@ -107,7 +124,6 @@ int32_t cmsgbox_tcp_accept(int32_t fd, cmsgbox_address *remote) {
   int32_t accepted = (int32_t)CMSGBOX_SYSCALL(
       CMSGBOX_CALL_ACCEPT, accept4(fd, &name.any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (accepted < 0) return accepted;
-  set_option(accepted, IPPROTO_TCP, TCP_NODELAY, 1);
   cmsgbox_from_sockaddr(&name, remote);
   return accepted;
 }

@@ -74,11 +74,26 @@ void cmsgbox_at_exit(void (*body)(void)) {
   pthread_once(&at_exit_once, register_at_exit);
 }
 
+static _Thread_local struct {
+  void *box;
+  uint32_t number;
+} latest;
+
+void *cmsgbox_latest_box(uint32_t number) { return latest.number == number ? latest.box : NULL; }
+
+void cmsgbox_set_latest_box(uint32_t number, void *box) {
+  latest.box = box;
+  latest.number = number;
+}
+
 static uint32_t forks;
 static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
 
-// Called in the child, which has one thread.
-static void count_fork(void) { forks++; }
+// Called in the child, which has one thread, and no box of its parent's.
+static void count_fork(void) {
+  forks++;
+  latest.box = NULL;
+}
 
 static void register_count_fork(void) { pthread_atfork(NULL, NULL, count_fork); }
 

@@ -41,6 +41,10 @@ static void ranges(void) {
   options.implicit_peers = 2;
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
   options.implicit_peers = 0;
+  options.share_port = 2;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.share_port = 1;
+  CHECK_CODE(listening_code(&options), MSG_OK);
   options.max_connections = 1000001;
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
   options.max_connections = 0;
@@ -115,7 +119,7 @@ static void options_of_a_box(void) {
   CHECK(options.size == sizeof options);
   CHECK_CODE(msg_box_set_options(box, &options), MSG_OK);
   CHECK_CODE(msg_box_set_options(box, NULL), MSG_OK);
-  options = (msg_BoxOptions){sizeof options, 1, 1, 1, 1};
+  options = (msg_BoxOptions){sizeof options, 1, 1, 1, 1, 0};
   for (size_t size = 0; size <= sizeof options; size++) {
     msg_BoxOptions *given = malloc(size < sizeof size ? sizeof size : size);
     CHECK(given != NULL);
@@ -141,7 +145,8 @@ static void options_of_sends(void) {
       {0, 0, 0, MSG_OK},
       {0, 0, 86400000, MSG_OK},
       {0, 0, 86400001, MSG_ERR_INVALID_ARGUMENT},
-      {4, 0, 0, MSG_ERR_INVALID_ARGUMENT},
+      {MSG_SEND_ALONE, 0, 0, MSG_OK},
+      {8, 0, 0, MSG_ERR_INVALID_ARGUMENT},
       {0x80000001, 0, 0, MSG_ERR_INVALID_ARGUMENT},
       {MSG_SEND_TELL, 0, 0, MSG_ERR_INVALID_ARGUMENT},
       {0, 1, 0, MSG_ERR_INVALID_ARGUMENT},
@@ -154,7 +159,7 @@ static void options_of_sends(void) {
   msg_Conn chosen = {1};
   size_t skipped = 1;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    options = (msg_SendOptions){sizeof options, rows[i].flags, rows[i].channel, rows[i].deadline_ms, 0, NULL};
+    options = (msg_SendOptions){sizeof options, rows[i].flags, rows[i].channel, rows[i].deadline_ms, 0, NULL, NULL, NULL};
     CHECK_CODE(msg_send_with(conn, msg_text("x"), &options), rows[i].code);
     queued += rows[i].code == MSG_OK;
     msg_ConnStatistics statistics = {.size = sizeof statistics};

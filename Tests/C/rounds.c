@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
   /* A checker of memory wants fewer. */
   options.heartbeat_ms = 20;
   int count = argc > 1 ? atoi(argv[1]) : 1000;
-  FOR_EACH_TRANSPORT(transport) rounds(transport, argc > 1 ? count : 2500, count);
+  FOR_EACH_TRANSPORT(transport) rounds(transport, argc > 1 ? count : 4200, count);
   boxes(count / 10);
   return 0;
 }

@@ -221,6 +221,7 @@ final class FuzzBox {
     let choice = input.byte()
     options.isReliable = choice & 3 != 0
     options.wantsOutcome = choice & 4 == 4
+    options.isAlone = choice & 0x42 == 0x42
     options.channel = choice >> 3 & 3
     options.key = UInt64(choice >> 5 & 3)
     if choice & 0x80 != 0 { options.deadline = .milliseconds(UInt64(input.byte())) }
@@ -272,8 +273,9 @@ final class FuzzBox {
 
   private func deliver(_ input: [UInt8]) {
     while let event = endpoint.pollEvent() {
-      if case .input(let offset, let count) = event.payload {
-        precondition(offset >= 0 && count > 0 && offset + count <= input.count)
+      let payload = event.payload
+      if payload.place == .input {
+        precondition(payload.count > 0 && payload.range.upperBound <= input.count)
       }
       if event.kind == .connectionReady { handles.append(event.handle) }
       if event.kind == .request { requests.append(event.request) }
@@ -296,7 +298,7 @@ final class FuzzBox {
   private func perform(_ action: Action) {
     switch action {
     case .resolve(let handle, _, _): endpoint.resolved(handle, [peer], at: now)
-    case .bind(let handle, let locator, _):
+    case .bind(let handle, let locator, _, _):
       let id = newSocket()
       guard endpoint.bound(handle, id, local: local, at: now) else { return }
       sockets.append((id, locator.transport == .udp ? .datagram : .streamListener))

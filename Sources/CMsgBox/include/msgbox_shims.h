@@ -25,6 +25,7 @@ CMSGBOX_ERRNO(EHOSTUNREACH);
 CMSGBOX_ERRNO(EINPROGRESS);
 CMSGBOX_ERRNO(EINTR);
 CMSGBOX_ERRNO(EINVAL);
+CMSGBOX_ERRNO(EIO);
 CMSGBOX_ERRNO(EMFILE);
 CMSGBOX_ERRNO(EMSGSIZE);
 CMSGBOX_ERRNO(ENETDOWN);
@@ -32,6 +33,8 @@ CMSGBOX_ERRNO(ENETUNREACH);
 CMSGBOX_ERRNO(ENFILE);
 CMSGBOX_ERRNO(ENOBUFS);
 CMSGBOX_ERRNO(ENOMEM);
+CMSGBOX_ERRNO(ENOPROTOOPT);
+CMSGBOX_ERRNO(EOPNOTSUPP);
 CMSGBOX_ERRNO(EPERM);
 CMSGBOX_ERRNO(EPIPE);
 CMSGBOX_ERRNO(EPROTO);
@@ -58,14 +61,17 @@ int32_t cmsgbox_open_reserve(void);
 
 // Makes a UDP socket bound to `address`, of the family of `address`; `dual_stack` lets an IPv6 one serve IPv4 too.
 // `buffer_bytes` is asked of the kernel, each way. The local address of each datagram is told (pktinfo) if asked for.
+// Unless `steering` is NULL, it shares its port with others of this process, at most 255, and `steering` gets the first
+// byte, 1...255, of the session ids whose datagrams come to it; such a socket must be closed by cmsgbox_close.
 int32_t cmsgbox_udp_bind(
-    const cmsgbox_address *address, int32_t dual_stack, uint32_t buffer_bytes, int32_t packet_info);
+    const cmsgbox_address *address, int32_t dual_stack, uint32_t buffer_bytes, int32_t packet_info,
+    uint8_t *steering);
 
 // Makes a UDP socket connected to `remote`.
 int32_t cmsgbox_udp_connect(const cmsgbox_address *remote, uint32_t buffer_bytes);
 
-// Makes a TCP socket that listens on `address`.
-int32_t cmsgbox_tcp_listen(const cmsgbox_address *address, int32_t dual_stack);
+// Makes a TCP socket that listens on `address`, if `shared` with others that do.
+int32_t cmsgbox_tcp_listen(const cmsgbox_address *address, int32_t dual_stack, int32_t shared);
 
 // Makes a TCP socket that is connecting, or connected, to `remote`.
 int32_t cmsgbox_tcp_connect(const cmsgbox_address *remote);
@@ -93,6 +99,18 @@ int64_t cmsgbox_receive(int32_t fd, void *bytes, size_t capacity);
 // Sends up to `count` bytes, without a signal.
 int64_t cmsgbox_send(int32_t fd, const void *bytes, size_t count);
 
+// Some of the bytes that are sent by one call.
+typedef struct cmsgbox_piece {
+  const void *bytes;
+  size_t count;
+} cmsgbox_piece;
+
+// Sends from the front of up to 32 pieces, without a signal.
+int64_t cmsgbox_send_pieces(int32_t fd, const cmsgbox_piece *pieces, size_t count);
+
+// Reads into `first`, and what has no room there into `second`; 0 is the end of the stream.
+int64_t cmsgbox_receive_two(int32_t fd, void *first, size_t first_count, void *second, size_t second_count);
+
 int32_t cmsgbox_shutdown_write(int32_t fd);
 
 // Makes the next close of a TCP socket a reset.
@@ -101,40 +119,56 @@ int32_t cmsgbox_linger_reset(int32_t fd);
 // ---- Datagrams in batches ------------------------------------------------------------------------------------------
 
 enum {
-  CMSGBOX_BATCH = 64,         // datagrams a call
-  CMSGBOX_RECEIVE_SLOT = 2048, // bytes kept of a datagram received; more than any that is valid
-  CMSGBOX_SEND_SLOT = 1280    // room for a datagram to be sent
+  CMSGBOX_BATCH = 64,           // datagrams sent by one call
+  CMSGBOX_RECEIVE_BATCH = 32,   // messages received by one call
+  CMSGBOX_RECEIVE_SLOT = 65536, // room for a message received; more than the largest that is valid
+  CMSGBOX_SEND_SLOT = 1280      // largest datagram to be sent
 };
 
-// One datagram of a batch.
+// One message received: datagrams of one sender, one behind the other. All have `segment` bytes but the last, which may
+// have fewer. It is one datagram unless the system has put several together (UDP_GRO).
+typedef struct cmsgbox_train {
+  cmsgbox_address remote; // not told on a connected socket
+  cmsgbox_address local;  // where it came to; all 0 if not known
+  const uint8_t *bytes;
+  uint32_t count;     // bytes in all
+  uint32_t segment;   // 0 only if `count` is
+  uint32_t truncated; // 1 if it was larger than its slot, so that the last datagram is not whole
+} cmsgbox_train;
+
+// One datagram to be sent.
 typedef struct cmsgbox_datagram {
-  cmsgbox_address remote; // of no meaning for sending on a connected socket
-  cmsgbox_address local;  // where it came to, or has to come from; all 0 if not known
+  cmsgbox_address remote; // of no meaning on a connected socket
+  cmsgbox_address local;  // where it has to come from; all 0 if the system may choose; of no meaning like `remote`
+  uint32_t offset;        // where it begins in the bytes of the batch
   uint32_t count;         // bytes
-  uint32_t truncated;     // 1 if it was larger than its slot
 } cmsgbox_datagram;
 
-// The buffers of one batch each way; one allocation.
+// The buffers of one batch each way.
 typedef struct cmsgbox_batch cmsgbox_batch;
 
 cmsgbox_batch *cmsgbox_batch_create(void);
 void cmsgbox_batch_destroy(cmsgbox_batch *batch);
 
-// Bytes and descriptions of the datagrams received, CMSGBOX_BATCH slots each.
-uint8_t *cmsgbox_batch_received_bytes(cmsgbox_batch *batch);
-const cmsgbox_datagram *cmsgbox_batch_received(const cmsgbox_batch *batch);
+// What was received last, up to CMSGBOX_RECEIVE_BATCH messages.
+const cmsgbox_train *cmsgbox_batch_received(const cmsgbox_batch *batch);
 
-// Bytes and descriptions of the datagrams to send; the caller fills them in.
+// Bytes (CMSGBOX_BATCH * CMSGBOX_SEND_SLOT) and descriptions (CMSGBOX_BATCH) of the datagrams to send, which the caller
+// fills in; those that are to leave as one message must lie one behind the other.
 uint8_t *cmsgbox_batch_sending_bytes(cmsgbox_batch *batch);
 cmsgbox_datagram *cmsgbox_batch_sending(cmsgbox_batch *batch);
 
-// Receives up to CMSGBOX_BATCH datagrams into the slots from 0.
-int32_t cmsgbox_batch_receive(cmsgbox_batch *batch, int32_t fd);
+// Receives up to CMSGBOX_RECEIVE_BATCH messages of at most `slot_bytes` bytes, fewer while they are of many datagrams; returns how
+// many. `is_full` tells whether there was no room for more. A socket that is `connected` tells no addresses.
+int32_t cmsgbox_batch_receive(
+    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t slot_bytes, int32_t *is_full);
 
-// Sends the slots first ..< first + count; returns how many left. `ipv6` tells the family of the socket; one that is
-// `connected` gets no addresses.
+// Sends the datagrams first ..< first + count, 1 or more; returns how many left, from the first. `ipv6` tells the family
+// of the socket; one that is `connected` gets no addresses. While `in_trains` is not 0, those that follow each other on
+// one path and have the same size, but for the last, leave as one message; it becomes 0 when the socket cannot do that.
 int32_t cmsgbox_batch_send(
-    cmsgbox_batch *batch, int32_t fd, uint32_t first, uint32_t count, int32_t ipv6, int32_t connected);
+    cmsgbox_batch *batch, int32_t fd, uint32_t first, uint32_t count, int32_t ipv6,
+    int32_t connected, int32_t *in_trains);
 
 // ---- Waiting -------------------------------------------------------------------------------------------------------
 
@@ -207,6 +241,9 @@ void cmsgbox_resolver_release(cmsgbox_resolver *resolver);
 // Nanoseconds of the monotonic clock.
 uint64_t cmsgbox_now(void);
 
+// The same clock as it was when the system last looked at it: up to some milliseconds behind, for a fifth of the cost.
+uint64_t cmsgbox_now_coarse(void);
+
 // Fills `bytes` from the system's generator; ends the process if there is none.
 void cmsgbox_random(void *bytes, size_t count);
 
@@ -232,11 +269,12 @@ enum {
   CMSGBOX_CALL_POLL,
   CMSGBOX_CALL_OPEN,
   CMSGBOX_CALL_THREAD,
+  CMSGBOX_CALL_OFFLOAD,
   CMSGBOX_CALLS
 };
 
 // Lets the calls of this kind and thread after the next `after` ones fail with `error`, `times` times. With `error` 0
-// they are cut short instead: to `limit` bytes, or datagrams of a batch. Returns 0 in builds without DEBUG, where
+// they are cut short instead: to `limit` bytes, or messages or datagrams of a batch. Returns 0 in builds without DEBUG, where
 // nothing can fail on purpose.
 int32_t cmsgbox_fault_set(int32_t call, uint32_t after, uint32_t times, int32_t error, uint32_t limit);
 

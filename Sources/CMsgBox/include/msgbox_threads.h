@@ -16,6 +16,11 @@ void cmsgbox_at_exit(void (*body)(void));
 // differs between a process and its child. Any thread.
 uint32_t cmsgbox_forks(void);
 
+// The box of this thread that was used last: NULL if it has another number, and in a forked process. What it points to
+// must outlive it, so it is set to NULL before its thread's boxes end.
+void *cmsgbox_latest_box(uint32_t number);
+void cmsgbox_set_latest_box(uint32_t number, void *box);
+
 // Boxes are numbered 1...2^24-1 by cmsgbox_next_box and never share a number. The register knows which of
 // them are alive anywhere in the process. Any thread, no locks.
 void cmsgbox_register_box(uint32_t number);

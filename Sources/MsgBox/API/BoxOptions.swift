@@ -2,6 +2,9 @@
 public struct BoxOptions: Equatable, Sendable {
   /// The limits of the core.
   package var core = BoxLimits()
+  /// How long a turn that may wait polls without sleeping before it does; zero, the default, to one
+  /// second. It answers sooner, and keeps a core busy meanwhile.
+  public var spin: Duration = .zero
 
   /// The defaults.
   public init() {}

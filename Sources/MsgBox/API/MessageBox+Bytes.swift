@@ -7,11 +7,16 @@ extension MessageBox {
     try send(message.bytes8, to: connection, options: options)
   }
 
-  /// Queues one message; see `send` of a `Span`.
+  /// Queues one message; see `send` of a `Span`. A large one is shared with the caller, not copied.
   public func send(
     _ message: [UInt8], to connection: Connection, options: SendOptions = SendOptions()
   ) throws(MessageError) {
-    try send(message.span, to: connection, options: options)
+    try send(message.span, to: connection, options: options, shared: shared(message))
+  }
+
+  /// The array itself, if it is large enough to be queued as it is.
+  private func shared(_ message: [UInt8]) -> MessageBytes? {
+    message.count >= StreamQueue.ownPiece ? MessageBytes(message) : nil
   }
 
   /// Queues one message to every connection of a listener; see `broadcast` of a `Span`.
@@ -43,7 +48,7 @@ extension MessageBox {
   public func sendAny(
     _ message: [UInt8], from listener: Listener, options: SendOptions = SendOptions()
   ) throws(MessageError) -> Connection {
-    try sendAny(message.span, from: listener, options: options)
+    try sendAny(message.span, from: listener, options: options, shared: shared(message))
   }
 
   /// Asks for a reply; see `get` of a `Span`.

@@ -70,9 +70,16 @@ extension MessageBox {
   public func send(
     _ message: Span<UInt8>, to connection: Connection, options: SendOptions = SendOptions()
   ) throws(MessageError) {
-    let options = try options.core
-    try check(
-      loop.endpoint.send(message, to: connection.handle, options: options, at: loop.now))
+    try send(message, to: connection, options: options, shared: nil)
+  }
+
+  /// The same; `shared` is the same message, if it need not be copied.
+  package func send(
+    _ message: Span<UInt8>, to connection: Connection, options: SendOptions,
+    shared: MessageBytes?
+  ) throws(MessageError) {
+    let core = try options.core
+    try check(queue(message, to: connection.handle, core, shared: shared))
   }
 
   /// Asks for a reply: exactly one of `reply` and `replyMissing` follows, unless this throws.
@@ -94,9 +101,9 @@ extension MessageBox {
   ) throws(MessageError) -> PendingGet {
     PendingGet(
       try value(
-        loop.endpoint.get(
-          message, from: connection.handle, context: context, timeout: timeout.map { Interval($0) },
-          at: loop.now)))
+        ask(
+          message, from: connection.handle, context: context,
+          timeout: timeout.map { Interval($0) })))
   }
 
   /// Gives up a get: `replyMissing` with `cancelled` follows.
@@ -113,7 +120,7 @@ extension MessageBox {
   /// - Throws: What `send` throws; `badHandle` if it was answered, or its connection has ended.
   ///   After `wouldBlock` or `tooBig` the request is still open.
   public func answer(_ message: Span<UInt8>, to request: Request) throws(MessageError) {
-    try check(loop.endpoint.answer(message, to: request.handle, at: loop.now))
+    try check(reply(message, to: request.handle))
   }
 
   // MARK: Ends
@@ -163,5 +170,51 @@ extension MessageBox {
     case .success(let value): return value
     case .failure(let status): throw MessageError(status: status)
     }
+  }
+}
+
+// The calls that a program makes for each message, as both faces make them: by handle, and with a
+// status in place of an error.
+extension MessageBox {
+  /// Queues a one-way message. Few need the time, and to look at the clock would cost more than all
+  /// the rest.
+  @inline(__always)
+  package func queue(_ message: Span<UInt8>, to handle: Handle) -> Status {
+    if isClosed { return .ended }
+    if loop.endpoint.join(message, to: handle) { return .ok }
+    if loop.endpoint.pack(message, to: handle, isAlone: false) { return .ok }
+    if loop.endpoint.write(message, to: handle) { return .ok }
+    return loop.endpoint.send(message, to: handle, at: loop.callTime)
+  }
+
+  /// Queues a one-way message with options, of which none is out of its range.
+  package func queue(
+    _ message: Span<UInt8>, to handle: Handle, _ options: MsgBox.SendOptions,
+    shared: MessageBytes? = nil
+  ) -> Status {
+    if isClosed { return .ended }
+    if options.isPlain, loop.endpoint.pack(message, to: handle, isAlone: options.isAlone) {
+      return .ok
+    }
+    if options.isPlain, loop.endpoint.write(message, to: handle) { return .ok }
+    return loop.endpoint.send(
+      message, to: handle, options: options, shared: shared, at: loop.callTime)
+  }
+
+  /// Queues a request; returns what cancels it.
+  @inline(__always)
+  package func ask(
+    _ message: Span<UInt8>, from handle: Handle, context: UInt, timeout: Interval?
+  ) -> Result<Handle, Status> {
+    if isClosed { return .failure(.ended) }
+    return loop.endpoint.get(
+      message, from: handle, context: context, timeout: timeout, at: loop.callTime)
+  }
+
+  /// Queues the reply to a request.
+  @inline(__always)
+  package func reply(_ message: Span<UInt8>, to request: Handle) -> Status {
+    if isClosed { return .ended }
+    return loop.endpoint.answer(message, to: request, at: loop.callTime)
   }
 }

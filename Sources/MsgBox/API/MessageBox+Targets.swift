@@ -23,12 +23,13 @@ extension MessageBox {
   /// The same, telling each that is skipped to `skip`, which must call nothing of the box.
   package func broadcast(
     _ message: Span<UInt8>, from listener: Listener, options: SendOptions,
-    skip: (Handle, Status) -> Void
+    shared: MessageBytes? = nil, skip: (Handle, Status) -> Void
   ) throws(MessageError) -> Int {
     let options = try options.core
     return try value(
       loop.endpoint.broadcast(
-        message, from: listener.handle, options: options, at: loop.now, skipped: skip))
+        message, from: listener.handle, options: options, shared: shared, at: loop.now,
+        skipped: skip))
   }
 
   /// Queues one message to one of the open connections of a listener: to each in turn, passing over
@@ -42,10 +43,18 @@ extension MessageBox {
   public func sendAny(
     _ message: Span<UInt8>, from listener: Listener, options: SendOptions = SendOptions()
   ) throws(MessageError) -> Connection {
+    try sendAny(message, from: listener, options: options, shared: nil)
+  }
+
+  /// The same; `shared` is the same message, if it need not be copied.
+  package func sendAny(
+    _ message: Span<UInt8>, from listener: Listener, options: SendOptions, shared: MessageBytes?
+  ) throws(MessageError) -> Connection {
     let options = try options.core
     return Connection(
       try value(
-        loop.endpoint.sendAny(message, from: listener.handle, options: options, at: loop.now)))
+        loop.endpoint.sendAny(
+          message, from: listener.handle, options: options, shared: shared, at: loop.now)))
   }
 
   // MARK: Marks
@@ -83,8 +92,12 @@ extension MessageBox {
 
   /// Sets what all connections of the box share, for all sends and receptions from here on.
   ///
-  /// - Throws: `invalidArgument` if one is 0; `ended`.
+  /// - Throws: `invalidArgument` if a limit is 0, or `spin` out of range; `ended`.
   public func setOptions(_ options: BoxOptions) throws(MessageError) {
+    guard options.spin >= .zero, options.spin <= .seconds(1) else {
+      throw MessageError(.invalidArgument)
+    }
     try check(loop.endpoint.setLimits(options.core) ? .ok : .invalidArgument)
+    loop.spin = Interval(options.spin)
   }
 }

@@ -139,6 +139,17 @@ public struct Options: Equatable, Sendable {
     get { Int(core.receiveMarkBytes) }
     set { core.receiveMarkBytes = UInt32(clamping: newValue) }
   }
+
+  /// Whether other listeners of this process that say so too may have the same address and port,
+  /// such as one in each of several boxes, each on a thread of its own; no.
+  ///
+  /// The system spreads new connections over them. What a UDP client sends reaches the box of its
+  /// connection from whatever address it comes. At most 255 listeners share a UDP port; sockets of
+  /// other processes must not.
+  public var sharePort: Bool {
+    get { core.sharePort }
+    set { core.sharePort = newValue }
+  }
 }
 
 extension Options {

@@ -65,6 +65,8 @@ extension Options {
     unsafe core.implicitPeers = options.implicit_peers == 1
     // Not 0 or 1: nothing that this version knows.
     if unsafe options.implicit_peers > 1 { core.heartbeat = Interval(nanoseconds: 0) }
+    unsafe core.sharePort = options.share_port == 1
+    if unsafe options.share_port > 1 { core.heartbeat = Interval(nanoseconds: 0) }
     readLiveness(unsafe options.liveness)
   }
 
@@ -110,6 +112,7 @@ extension BoxOptions {
     guard unsafe read(given, into: &options) else { throw MessageError(.invalidArgument) }
     core.sendMarkMessages.replace(options.send_mark_messages)
     core.turnDatagrams.replace(options.turn_datagrams)
+    spin = .microseconds(options.spin_us)
     if options.send_mark_bytes != 0 { core.sendMarkBytes = options.send_mark_bytes }
     if options.receive_bytes != 0 { core.receiveBytes = options.receive_bytes }
   }
@@ -124,12 +127,13 @@ extension MessageBox.SendOptions {
     self.init()
     guard let given = unsafe UnsafeRawPointer(given) else { return }
     var options = unsafe msg_SendOptions()
-    let known = UInt32(MSG_SEND_RELIABLE | MSG_SEND_TELL)
+    let known = UInt32(MSG_SEND_RELIABLE | MSG_SEND_TELL | MSG_SEND_ALONE)
     guard unsafe read(given, into: &options), unsafe options.flags & ~known == 0,
       let channel = unsafe UInt8(exactly: options.channel)
     else { throw MessageError(.invalidArgument) }
     isReliable = unsafe options.flags & UInt32(MSG_SEND_RELIABLE) != 0
     tellsOutcome = unsafe options.flags & UInt32(MSG_SEND_TELL) != 0
+    isAlone = unsafe options.flags & UInt32(MSG_SEND_ALONE) != 0
     self.channel = channel
     let milliseconds = unsafe options.deadline_ms
     deadline = milliseconds == 0 ? nil : .milliseconds(milliseconds)

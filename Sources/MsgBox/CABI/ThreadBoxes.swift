@@ -3,8 +3,6 @@ import CMsgBox
 /// The boxes of one thread: where the C functions look every handle up.
 final class ThreadBoxes {
   private var boxes: [UInt32: MessageBox] = [:]
-  /// The box that was asked for last: with one box per thread, nothing else is ever looked up.
-  private var latest: MessageBox?
   private var defaultNumber: UInt32 = 0
 
   /// Tells the process that made this from one that was forked from it.
@@ -36,6 +34,7 @@ final class ThreadBoxes {
     guard let value = unsafe value else { return }
     let reference = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value)
     let boxes = unsafe reference.takeUnretainedValue()
+    cmsgbox_set_latest_box(0, nil)
     if boxes.forks == cmsgbox_forks() {
       boxes.closeAll()
     } else if !boxes.boxes.isEmpty {
@@ -63,7 +62,6 @@ final class ThreadBoxes {
   func makeBox() throws(MessageError) -> MessageBox {
     let box = try MessageBox()
     boxes[box.number] = box
-    latest = box
     return box
   }
 
@@ -76,19 +74,48 @@ final class ThreadBoxes {
   }
 
   /// The box of that number, if it is this thread's.
-  func find(_ number: UInt32) -> MessageBox? {
-    if let latest, latest.number == number { return latest }
-    guard let box = boxes[number] else { return nil }
-    latest = box
-    return box
-  }
+  func find(_ number: UInt32) -> MessageBox? { boxes[number] }
 
   /// Ends a box; every handle of it is bad from here on.
   func destroy(_ box: MessageBox) {
+    cmsgbox_set_latest_box(0, nil)
     boxes[box.number] = nil
-    if latest === box { latest = nil }
     box.close()
   }
+}
+
+/// The box that a handle of any kind names, for the time of a call: its thread's table holds it, so
+/// that a call need not. With one box per thread nothing else is ever looked up.
+///
+/// Nil if it has ended, never was, or is another thread's.
+@inline(__always)
+private func borrowedBox(_ number: UInt32) -> Unmanaged<MessageBox>? {
+  guard let latest = unsafe cmsgbox_latest_box(number) else { return unsafe lookUp(number) }
+  return unsafe Unmanaged.fromOpaque(latest)
+}
+
+@inline(never)
+private func lookUp(_ number: UInt32) -> Unmanaged<MessageBox>? {
+  guard let box = ThreadBoxes.current?.find(number) else { return nil }
+  let found = unsafe Unmanaged.passUnretained(box)
+  unsafe cmsgbox_set_latest_box(number, found.toOpaque())
+  return unsafe found
+}
+
+/// Why a handle names no box of this thread: `wrongThread` if it is alive, but another thread's;
+/// `badHandle` if it has ended or never was.
+@inline(never)
+private func whyNoBox(_ number: UInt32) -> Status {
+  cmsgbox_box_is_registered(number) != 0 ? .wrongThread : .badHandle
+}
+
+/// Does something with the box that `id` names, which does not end that box, and answers with a
+/// status code.
+@inline(__always)
+func status(_ id: UInt64, _ body: (MessageBox) -> Status) -> Int32 {
+  let number = Handle(rawValue: id).box
+  guard let box = unsafe borrowedBox(number) else { return whyNoBox(number).rawValue }
+  return unsafe box._withUnsafeGuaranteedRef { body($0) }.rawValue
 }
 
 /// The box that a handle of any kind names.
@@ -97,8 +124,8 @@ final class ThreadBoxes {
 ///   never was.
 func findBox(_ id: UInt64) throws(MessageError) -> MessageBox {
   let number = Handle(rawValue: id).box
-  if let box = ThreadBoxes.current?.find(number) { return box }
-  throw MessageError(cmsgbox_box_is_registered(number) != 0 ? .wrongThread : .badHandle)
+  if let box = unsafe borrowedBox(number) { return unsafe box.takeUnretainedValue() }
+  throw MessageError(status: whyNoBox(number))
 }
 
 /// Does something with the box that `id` names and answers with a status code.

@@ -47,6 +47,18 @@ package struct ChannelInbox {
     place.channel == 0 || place.place == nextPlace(place.channel)
   }
 
+  /// A message is complete that is the next of its channel, while none waits: true, and it is
+  /// delivered now. False, and nothing changes, of any other.
+  package mutating func pass(_ place: ChannelPlace) -> Bool {
+    if place.channel == 0 { return unordered.pass(place.place) }
+    let index = Int(place.channel)
+    guard waiting.isEmpty, index < nextPlaces.count, nextPlaces[index] == place.place else {
+      return false
+    }
+    nextPlaces[index] = place.place &+ 1
+    return true
+  }
+
   /// A message whose place is fresh is complete. True: it is delivered now, and then those that
   /// `next` gives until that is nil. False: nothing changes, because one before it in its ordered
   /// channel is missing; `keep` takes it.
@@ -112,6 +124,14 @@ struct PlaceWindow {
     if distance >= WireFormat.channelWindow { return .refused }
     guard distance > 0, Int(distance) < words.count * 64 else { return .fresh }
     return words[word(place)] & PlaceWindow.bit(place) != 0 ? .duplicate : .fresh
+  }
+
+  /// Notes the lowest place that was not received, if no higher one was; false, and nothing
+  /// changes, for any other.
+  mutating func pass(_ place: UInt32) -> Bool {
+    guard place == base, ahead == 0 else { return false }
+    base = place &+ 1
+    return true
   }
 
   /// Notes a place; one that is not fresh changes nothing.

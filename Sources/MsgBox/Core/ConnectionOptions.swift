@@ -42,6 +42,8 @@ package struct ConnectionOptions: Equatable, Sendable {
   /// Messages that were received and not taken yet, of a listener's connections together.
   package var receiveMarkMessages: UInt32 = 65_536
   package var receiveMarkBytes: UInt32 = 16_777_216
+  /// Of a listener: others of the process may have its port too.
+  package var sharePort = false
 
   package init() {}
 

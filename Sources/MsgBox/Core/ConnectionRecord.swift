@@ -1,6 +1,8 @@
 /// One end of a session, or a listener: a flat record found by its slot. What only some need hangs
 /// off it.
-package struct ConnectionRecord: Vacant, Linked {
+package struct ConnectionRecord: ~Copyable, Vacant, Linked {
+  private let inPlace = InPlace()
+
   package enum Role: UInt8, Sendable {
     case listener
     /// We connected.
@@ -61,45 +63,54 @@ package struct ConnectionRecord: Vacant, Linked {
     static let awaitsBox = Flags(rawValue: 256)
     /// Silent when idle; silence is judged only while something waits for an answer.
     static let onDemand = Flags(rawValue: 512)
+    /// Beats once at a visit that would not have needed it.
+    static let beatsSoon = Flags(rawValue: 1024)
   }
 
   package static let noSocket = SocketID(rawValue: .max)
   package static let noSlot = UInt32.max
 
-  var role = Role.client
-  var phase = Phase.ended
-  var transport = Transport.udp
+  // What each datagram needs comes first, so that it lies together.
+
+  /// Ours: what packets to us carry.
+  var session: UInt64 = 0
+  var lastHeard = Instant(nanoseconds: 0)
+  var remote = Address.unspecified
   var flags: Flags = []
-  /// Index of the rotation that visits it.
-  var beats: UInt16 = 0
   var socket = ConnectionRecord.noSocket
   /// The listener's slot, of a server connection.
   var listener = ConnectionRecord.noSlot
-  /// Its place among the connections of the same listener.
-  var links = SlotLinks()
+  var role = Role.client
+  var phase = Phase.ended
+  var transport = Transport.udp
+  /// Index of the rotation that visits it.
+  var beats: UInt16 = 0
   var timer = TimerID.none
-  /// Ours: what packets to us carry.
-  var session: UInt64 = 0
-  /// The peer's: what our packets carry.
-  var peerSession: UInt64 = 0
-  var remote = Address.unspecified
-  var local = Address.unspecified
-  var lastHeard = Instant(nanoseconds: 0)
-  var lastSent = Instant(nanoseconds: 0)
   /// The largest message that the peer accepts.
   var peerLargest = UInt32.max
-  /// The round trip over UDP before there is `traffic`, in microseconds; 0 is unknown.
-  private var roundTripMicroseconds: UInt32 = 0
-  var userWords = UserWords()
+  var messagesReceived: UInt64 = 0
+  var bytesReceived: UInt64 = 0
   var traffic: Traffic?
+  var userWords = UserWords()
+  /// The peer's: what our packets carry.
+  var peerSession: UInt64 = 0
+  var lastSent = Instant(nanoseconds: 0)
+  /// What only an outgoing connection has, and what only a listener has. Two fields and no
+  /// enumeration: that would keep its case in bits of the pointer, and whoever looks for leaks could
+  /// not follow it.
   var clientState: ClientState?
   var listenerState: ListenerState?
+  var local = Address.unspecified
+  /// The round trip over UDP before there is `traffic`, in microseconds; 0 is unknown.
+  private var roundTripMicroseconds: UInt32 = 0
+  /// Its place among the connections of the same listener.
+  var links = SlotLinks()
 
-  package static var vacant: ConnectionRecord { ConnectionRecord() }
+  package static func vacant() -> ConnectionRecord { ConnectionRecord() }
 
   /// The address that our datagrams must come from: that which the peer has sent to. A client's
   /// socket knows its own.
-  var sendLocal: Address { role == .server ? local : .unspecified }
+  @inline(__always) var sendLocal: Address { role == .server ? local : .unspecified }
 
   /// The round trip over UDP as it was known before there was `traffic`; nil is unknown.
   var roundTrip: Interval? {
@@ -114,9 +125,9 @@ package struct ConnectionRecord: Vacant, Linked {
   }
 
   /// Whether there is a session: packets are taken, and silence is judged.
-  var hasSession: Bool { phase == .open || phase == .closing }
+  @inline(__always) var hasSession: Bool { phase == .open || phase == .closing }
 
-  var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
+  @inline(__always) var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
 }
 
 /// What only an outgoing connection has.
@@ -161,6 +172,8 @@ final class ListenerState {
   var untaken = Untaken()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
+  /// The first byte of its sessions' ids: not 0 if it shares its UDP port.
+  var steering: UInt8 = 0
 
   init(locator: Locator?, options: ConnectionOptions) {
     self.locator = locator

@@ -44,15 +44,49 @@ extension Endpoint {
     return handle(slot)
   }
 
-  /// Queues a one-way message.
+  /// Queues a one-way message. `shared` is the same message, if it need not be copied.
   package mutating func send(
     _ message: Span<UInt8>, to handle: Handle, options: SendOptions = SendOptions(),
-    at now: Instant
+    shared: MessageBytes? = nil, at now: Instant
   ) -> Status {
     switch connectionSlot(handle) {
     case .failure(let status): status
-    case .success(let slot): send(message, slot, options, shared: nil, at: now)
+    case .success(let slot): send(message, slot, options, shared: shared, at: now)
     }
+  }
+
+  /// Adds a one-way message to the datagram that its connection is filling, as most of a burst are
+  /// sent. False, and nothing has happened, if there is more to it: then it is for `send`.
+  @inline(__always)
+  package mutating func join(_ message: Span<UInt8>, to handle: Handle) -> Bool {
+    guard let slot = slot(handle), connections[slot].flags.contains(.isReady), packsMessages(slot),
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      let held = connections[slot].traffic
+    else { return false }
+    // Its record holds it all the while, so this need not.
+    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
+      guard takesMore(traffic), traffic.builder?.join(message) == true else { return false }
+      count(message.count, traffic)
+      traffic.builderMessages &+= 1
+      traffic.builderBytes &+= message.count
+      return true
+    }
+  }
+
+  /// Packs a one-way message without the time, if that is all there is to it: over UDP to a peer
+  /// with a session, in one packet, with no ack to go along. `isAlone` gives it a datagram of its
+  /// own. False, and nothing has happened, if there is more to it: then it is for `send`.
+  @inline(never)
+  package mutating func pack(_ message: Span<UInt8>, to handle: Handle, isAlone: Bool) -> Bool {
+    guard let slot = slot(handle), packsMessages(slot),
+      message.count <= WireFormat.maxLonePayload,
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      let traffic = connections[slot].traffic, takesMore(traffic), !owesAck(traffic)
+    else { return false }
+    count(message.count, traffic)
+    pack(
+      MessageHead(kind: .oneWay), message, slot, traffic, counts: true, isAlone: isAlone, at: nil)
+    return true
   }
 
   /// Queues a request; `timeout` nil is the connection's. Returns what cancels it.
@@ -75,13 +109,25 @@ extension Endpoint {
     let open = requests[request.slot]
     let head = MessageHead(kind: .reply, replyID: open.replyID, messageID: open.messageID)
     let slot = Int(open.connection)
-    var options = SendOptions()
-    options.isReliable = open.isTracked
-    let status = queue(head, message, slot, options, at: now)
+    guard !open.isTracked else { return answerTracked(head, message, slot, request, at: now) }
+    let traffic = traffic(slot)
+    let status = queue(head, message, slot, traffic, at: now)
     guard status == .ok else { return status }
-    removeRequest(request.slot)
-    if !open.isTracked { cacheReply(head, message, slot, at: now) }
+    requests.unlink(request.slot, from: &traffic.openRequests)
+    requests.remove(request.slot)
+    cacheReply(head, message, slot, traffic, at: now)
     return .ok
+  }
+
+  /// Queues the reply to a request of several packets, which is sent until it is acknowledged.
+  private mutating func answerTracked(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ request: Handle, at now: Instant
+  ) -> Status {
+    var options = SendOptions()
+    options.isReliable = true
+    let status = queue(head, message, slot, options, at: now)
+    if status == .ok { removeRequest(request.slot) }
+    return status
   }
 
   package mutating func disconnect(_ handle: Handle, at now: Instant) -> Status {
@@ -138,20 +184,28 @@ extension Endpoint {
     forgetAll()
   }
 
+  /// After `shutDown` and the last write: gives up what no stream has taken.
+  package mutating func letGo() {
+    for index in sockets.indices { sockets[index].stream = nil }
+    spareStreams = []
+  }
+
   /// Empties every table but those of handles and sockets.
   private mutating func forgetAll() {
     connStatus = ConnStatus()
     pendingCloses = PendingCloses()
     rotations = []
-    pendingHellos = PendingHellos()
+    pendingHellos = PendingHellos(key: random.word())
     tombstones = Tombstones()
     implicitPeers = ImplicitPeers()
-    bySendSession = [:]
+    bySendSession.removeAll()
     for slot in gets.slots { gets.remove(slot) }
-    getBytes = []
+    getPayloads = GetPayloads()
     for slot in requests.slots { requests.remove(slot) }
     timers = TimerQueue()
     outboxPool = OutboxPool()
+    largeBuffers.empty()
+    spareStreams = []
     ready = FIFO()
     nextRound = FIFO()
     fullReceivers = 0
@@ -163,6 +217,8 @@ extension Endpoint {
     listenerCount = 0
     deliveredEnd = nil
     events = FIFO()
+    otherEvents = FIFO()
+    eventBytes = FIFO()
     actions = FIFO()
   }
 
@@ -188,24 +244,23 @@ extension Endpoint {
   /// The peer's address; a listener's own. Nil for a bad handle; unspecified while not known.
   package func address(of handle: Handle) -> (transport: Transport, address: Address)? {
     guard let slot = slot(handle) else { return nil }
-    let connection = connections[slot]
     return (
-      connection.transport,
-      connection.role == .listener ? connection.local : connection.remote
+      connections[slot].transport,
+      connections[slot].role == .listener ? connections[slot].local : connections[slot].remote
     )
   }
 
   /// The local port; nil for a bad handle, 0 while not known.
   package func localPort(of handle: Handle) -> UInt16? {
     guard let slot = slot(handle) else { return nil }
-    let connection = connections[slot]
-    guard connection.role == .server, connection.transport == .udp else {
-      return connection.local.port
+    guard connections[slot].role == .server, connections[slot].transport == .udp else {
+      return connections[slot].local.port
     }
-    return connections[Int(connection.listener)].local.port
+    return connections[Int(connections[slot].listener)].local.port
   }
 
   /// The slot of a connection that is not ended, or why not.
+  @inline(__always)
   private func connectionSlot(_ handle: Handle) -> Result<Int, Status> {
     guard let slot = slot(handle) else { return .failure(.badHandle) }
     guard connections[slot].role != .listener else { return .failure(.invalidArgument) }

@@ -107,16 +107,16 @@ extension Endpoint {
   {
     guard let slot = slot(handle), connections[slot].phase == .opening else { return false }
     claim(socket, .stream, owner: slot)
-    sockets[Int(socket.rawValue)].stream = StreamState(phase: .connecting)
+    sockets[Int(socket.rawValue)].phase = .connecting
     connections[slot].socket = socket
     return true
   }
 
   package mutating func streamConnected(_ socket: SocketID, local: Address, at now: Instant) {
-    guard let slot = owner(socket), connections[slot].phase == .opening,
-      let stream = stream(socket)
-    else { return }
-    stream.phase = .open
+    guard let slot = owner(socket), connections[slot].phase == .opening, isStream(socket) else {
+      return
+    }
+    sockets[Int(socket.rawValue)].phase = .open
     connections[slot].local = local
     connections[slot].session = newSession()
     connections[slot].phase = .helloing
@@ -189,6 +189,7 @@ extension Endpoint {
 
   /// The largest message that we accept.
   func ownLargest(_ slot: Int) -> Int {
+    if let traffic = connections[slot].traffic { return traffic.largest }
     let configured = Int(options(slot).maxMessageBytes)
     guard configured == 0 else { return configured }
     switch connections[slot].transport {

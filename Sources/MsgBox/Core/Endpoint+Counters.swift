@@ -5,24 +5,23 @@ extension Endpoint {
   package func counters(of handle: Handle, at now: Instant) -> ConnectionCounters? {
     guard let slot = slot(handle) else { return nil }
     var result = ConnectionCounters()
-    let connection = connections[slot]
-    if connection.role != .listener, connection.lastHeard.nanoseconds != 0 {
-      result.silence = now.since(connection.lastHeard)
+    if connections[slot].role != .listener, connections[slot].lastHeard.nanoseconds != 0 {
+      result.silence = now.since(connections[slot].lastHeard)
     }
-    guard let traffic = connection.traffic else {
-      if let time = connection.roundTrip { result.setRoundTrip(time, time / 2, least: time) }
+    result.messagesReceived = connections[slot].messagesReceived
+    result.bytesReceived = connections[slot].bytesReceived
+    guard let traffic = connections[slot].traffic else {
+      if let time = connections[slot].roundTrip { result.setRoundTrip(time, time / 2, least: time) }
       return result
     }
-    result.messagesReceived = traffic.messagesReceived
     result.messagesSent = traffic.messagesSent
-    result.bytesReceived = traffic.bytesReceived
     result.bytesSent = traffic.bytesSent
     result.queuedMessages = traffic.queuedMessages
     result.queuedBytes = traffic.queuedBytes
     result.getsWaiting = traffic.waitingGets.count
     result.resent = traffic.resent
     result.drops = Counters.sum(of: traffic.drops)
-    if connection.transport == .udp { result.add(traffic) }
+    if connections[slot].transport == .udp { result.add(traffic) }
     return result
   }
 

@@ -9,6 +9,7 @@ struct DatagramSource {
 extension Endpoint {
   /// One datagram of 0 or more bytes. `local` is the address that it was sent to, if the system
   /// told.
+  @inline(never)
   package mutating func receive(
     _ datagram: Span<UInt8>, on socket: SocketID, from remote: Address, to local: Address,
     at now: Instant
@@ -25,13 +26,28 @@ extension Endpoint {
       return
     }
     var parser = PacketParser()
+    guard let first = parser.nextMessage(datagram, isFirst: true), let session = first.session,
+      session != 0
+    else { return receiveOther(datagram, source, at: now) }
+    guard let slot = route(session, source, at: now) else { return }
+    heard(slot, at: now)
+    receiveMessagePacket(first, datagram, slot, at: now)
+    receiveRest(&parser, datagram, slot, at: now)
+  }
+
+  /// A datagram that does not begin with a message of one packet and a session.
+  private mutating func receiveOther(
+    _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+  ) {
+    var parser = PacketParser()
     var slot: Int?
     switch parser.next(datagram) {
     case .packet(let packet):
       slot = receiveFirst(packet, datagram, source, at: now)
     case .skip(let reason, let session):
       counters.drop(reason)
-      slot = session.flatMap { connStatus.slot($0) }.flatMap { isOn($0, source) ? $0 : nil }
+      slot = session.flatMap { connStatus.slot($0, in: connections) }
+      if let named = slot, !isOn(named, source) { slot = nil }
     case .drop(let reason):
       counters.drop(reason)
     case .end:
@@ -39,24 +55,67 @@ extension Endpoint {
     }
     guard let slot else { return }
     receiveRest(&parser, datagram, slot, at: now)
-    finishTracked(slot, at: now)
-    if connections[slot].hasSession, connections[slot].flags.contains(.owesBeat) {
+  }
+
+  /// The packets behind the first one, and what their datagram wants as a whole.
+  private mutating func receiveRest(
+    _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    while !parser.isAtEnd(datagram), connections[slot].hasSession {
+      receiveMessages(&parser, datagram, slot, at: now)
+      switch parser.next(datagram) {
+      case .packet(let packet): dispatch(packet, datagram, slot, at: now)
+      case .skip(let reason, _): drop(reason, slot)
+      case .drop(let reason): refuse(reason, slot)
+      case .end: break
+      }
+    }
+    if arriving != nil { finishTracked(slot, at: now) }
+    if connections[slot].flags.contains(.owesBeat), connections[slot].hasSession {
       connections[slot].flags.remove(.owesBeat)
       beat(slot, at: now)
     }
   }
 
-  private mutating func receiveRest(
+  /// A run of messages of one packet each, as far as it goes. What cannot change between them is
+  /// looked up once; what needs more than that is left to the general way.
+  private mutating func receiveMessages(
     _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
   ) {
-    while connections[slot].hasSession {
-      switch parser.next(datagram) {
-      case .packet(let packet): dispatch(packet, datagram, slot, at: now)
-      case .skip(let reason, _): drop(reason, slot)
-      case .drop(let reason): refuse(reason, slot)
-      case .end: return
+    guard mayReceiveFreely(slot) else { return }
+    var event = WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), kind: .message)
+    var (messages, bytes) = (0, 0)
+    while true {
+      if let payload = parser.nextOneWay(datagram) {
+        messages &+= 1
+        bytes &+= payload.count
+        event.payload = .input(offset: payload.lowerBound, count: payload.count)
+        events.append(event)
+      } else if let packet = parser.nextMessage(datagram) {
+        receiveOtherMessage(packet, datagram, slot, at: now)
+      } else {
+        break
       }
     }
+    if messages > 0 { count(messages, bytes: bytes, slot) }
+  }
+
+  private mutating func receiveOtherMessage(
+    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+  ) {
+    guard packet.kind != .reliable else {
+      return receiveReliable(packet, datagram, slot, at: now)
+    }
+    receiveMessage(
+      packet.kind, packet.header, messageID: packet.messageID,
+      payload: .input(offset: packet.payload.lowerBound, count: packet.payload.count), slot,
+      isTracked: arriving != nil, at: now)
+  }
+
+  /// Whether any message of a connection is taken, whatever its size and number.
+  private func mayReceiveFreely(_ slot: Int) -> Bool {
+    fullReceivers == 0 && !keepsMessages && connections[slot].phase == .open
+      && !connections[slot].flags.contains(.limitsMessages)
   }
 
   /// The packet that names the session. Returns the connection to which the rest of the datagram
@@ -99,7 +158,7 @@ extension Endpoint {
   private mutating func route(
     _ session: UInt64, _ source: DatagramSource, at now: Instant
   ) -> Int? {
-    if let slot = connStatus.slot(session) {
+    if let slot = connStatus.slot(session, in: connections) {
       guard isOn(slot, source) else {
         counters.drop(.wrongPath)
         return nil
@@ -122,8 +181,19 @@ extension Endpoint {
       return nil
     }
     counters.drop(.unknownSession)
-    answerStranger(.close(.unknownSession), session: session, source, at: now)
+    if isSteeredHere(session, source) {
+      answerStranger(.close(.unknownSession), session: session, source, at: now)
+    }
     return nil
+  }
+
+  /// Whether a session could be one of ours: on a shared port others may know what we do not, and
+  /// for a moment while one of them leaves, we get what is theirs.
+  private func isSteeredHere(_ session: UInt64, _ source: DatagramSource) -> Bool {
+    guard let owner = owner(source.socket), let state = connections[owner].listenerState,
+      state.steering != 0
+    else { return true }
+    return session >> 56 == UInt64(state.steering)
   }
 
   /// Whether a packet came to the socket and from the address of its connection.
@@ -180,8 +250,8 @@ extension Endpoint {
       guard takesMessages(slot) else { return refuse(.receiveMark, slot) }
       receiveMessage(
         packet.kind, packet.header, messageID: packet.messageID,
-        payload: count == 0 ? .none : .input(offset: packet.payload.lowerBound, count: count),
-        count: count, slot, isTracked: arriving != nil, at: now)
+        payload: .input(offset: packet.payload.lowerBound, count: count), slot,
+        isTracked: arriving != nil, at: now)
     }
   }
 
@@ -211,7 +281,7 @@ extension Endpoint {
     let reason = packet.header.closeReason
     if reason == .unknownSession {
       receiveUnknownSession(session, source, at: now)
-    } else if let slot = connStatus.slot(session), isOn(slot, source) {
+    } else if let slot = connStatus.slot(session, in: connections), isOn(slot, source) {
       closedByPeer(slot, reason, at: now)
     } else if let slot = owner(source.socket), connections[slot].role == .client,
       connections[slot].phase == .helloing, connections[slot].session == session
@@ -233,7 +303,7 @@ extension Endpoint {
     _ session: UInt64, _ source: DatagramSource, at now: Instant
   ) {
     let candidate = owner(source.socket).flatMap { connections[$0].role == .client ? $0 : nil }
-    let slot = candidate ?? bySendSession[session].map(Int.init)
+    let slot = candidate ?? bySendSession.slot(session, in: connections)
     guard let slot, connections[slot].hasSession, connections[slot].peerSession == session,
       isOn(slot, source)
     else {
@@ -287,7 +357,7 @@ extension Endpoint {
   ) -> Int? {
     var record = serverRecord(listener, .udp, remote: source.remote, local: source.local)
     record.socket = source.socket
-    record.session = newSession()
+    record.session = newSession(under: state.steering)
     record.flags.insert(.implicit)
     guard state.connections.count < Int(state.options.maxConnections),
       let slot = connections.insert(record)

@@ -8,11 +8,11 @@ extension Endpoint {
     connections[slot].lastHeard = now
     connections[slot].lastSent = now
     if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
-    stream(connections[slot].socket)?.deframer.maxMessage = ownLargest(slot)
-    let session = connections[slot].session
-    connStatus.add(session, slot: slot)
-    if connections[slot].role == .server, peer.session != 0, bySendSession[peer.session] == nil {
-      bySendSession[peer.session] = UInt32(slot)
+    connStatus.add(slot, in: connections)
+    if connections[slot].role == .server, peer.session != 0,
+      bySendSession.slot(peer.session, in: connections) == nil
+    {
+      bySendSession.add(slot, in: connections)
       connections[slot].flags.insert(.isIndexed)
     }
     if options(slot).liveness == .onDemand { connections[slot].flags.insert(.onDemand) }
@@ -51,25 +51,25 @@ extension Endpoint {
 
   /// Takes a connection out of every table but that of handles.
   private mutating func forget(_ slot: Int, at now: Instant) {
-    let connection = connections[slot]
     timers.cancel(&connections[slot].timer)
-    if connection.phase == .resolving { actions.append(.forgetName(handle(slot))) }
-    if connection.phase == .awaitingHello { stopAwaiting(slot) }
-    if connection.hasSession {
+    if connections[slot].phase == .resolving { actions.append(.forgetName(handle(slot))) }
+    if connections[slot].phase == .awaitingHello { stopAwaiting(slot) }
+    if connections[slot].hasSession {
       unlink(slot)
-      connStatus.remove(connection.session)
-      pendingCloses.add(connection.session)
-      sweepRotation(Int(connection.beats))
-      if connection.flags.contains(.isIndexed) { bySendSession[connection.peerSession] = nil }
-      if connection.flags.contains(.implicit) {
-        let key = ImplicitPeers.Key(socket: connection.socket, remote: connection.remote)
-        implicitPeers.end(key, at: now)
+      connStatus.remove(slot, in: connections)
+      pendingCloses.add(connections[slot].session)
+      sweepRotation(Int(connections[slot].beats))
+      let flags = connections[slot].flags
+      if flags.contains(.isIndexed) { bySendSession.remove(slot, in: connections) }
+      if flags.contains(.implicit) {
+        let (socket, remote) = (connections[slot].socket, connections[slot].remote)
+        implicitPeers.end(ImplicitPeers.Key(socket: socket, remote: remote), at: now)
       }
     }
     abandonSocket(slot)
     connections[slot].phase = .ended
     removeAllRequests(slot)
-    if let traffic = connection.traffic {
+    if let traffic = connections[slot].traffic {
       timers.cancel(&traffic.recoveryTimer)
       timers.cancel(&traffic.reassemblyTimer)
       timers.cancel(&traffic.expiryTimer)
@@ -168,7 +168,7 @@ extension Endpoint {
       bury(slot, reason, repeats: Tombstones.repeats, at: now)
     case .tcp:
       let socket = connections[slot].socket
-      stream(socket)?.dropUnbegun()
+      stream(socket)?.out.dropUnbegun()
       if let traffic { writeOwedAck(socket, traffic) }
       appendToStream(socket, .close(reason), session: nil)
       beginClosing(socket, at: now)
@@ -218,26 +218,26 @@ extension Endpoint {
   private mutating func bury(
     _ slot: Int, _ reason: CloseReason, repeats: Int, at now: Instant
   ) {
-    let connection = connections[slot]
-    let isClient = connection.role == .client
-    if !connection.flags.contains(.implicit), !isClient || repeats > 0 {
+    let isClient = connections[slot].role == .client
+    let socket = connections[slot].socket
+    if !connections[slot].flags.contains(.implicit), !isClient || repeats > 0 {
       if tombstones.count >= configuration.maxTombstones, let oldest = tombstones.oldest {
         removeTombstone(oldest)
       }
       let expiry = now + Tombstones.lifetime
       let stone = Tombstone(
-        session: connection.session, peerSession: connection.peerSession,
-        socket: connection.socket, remote: connection.remote, local: connection.local,
+        session: connections[slot].session, peerSession: connections[slot].peerSession,
+        socket: socket, remote: connections[slot].remote, local: connections[slot].local,
         reason: reason, repeatsLeft: repeats, expiry: expiry)
       if let index = tombstones.insert(stone) {
-        if repeats > 0 { sockets[Int(connection.socket.rawValue)].repeatingCloses += 1 }
+        if repeats > 0 { sockets[Int(socket.rawValue)].repeatingCloses += 1 }
         let due = repeats > 0 ? now + Tombstones.repeatGap : expiry
         tombstones[index].timer = timers.schedule(.tombstone, index, at: due)
       }
     }
     if isClient {
-      sockets[Int(connection.socket.rawValue)].owner = ConnectionRecord.noSlot
-      finish(connection.socket)
+      sockets[Int(socket.rawValue)].owner = ConnectionRecord.noSlot
+      finish(socket)
     }
   }
 

@@ -1,8 +1,5 @@
 /// Gets of ours that wait: their ids, their time-outs, and sending them again.
 extension Endpoint {
-  /// Payload buffers of gets that are kept for later ones.
-  private static let maxSpareGetBytes = 1024
-
   /// Queues a request, and begins to wait for its reply.
   mutating func get(
     _ message: Span<UInt8>, _ slot: Int, context: UInt, timeout: Interval?, at now: Instant
@@ -12,31 +9,36 @@ extension Endpoint {
     guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .failure(.busy) }
     let messageID = isImplicit ? nil : traffic.nextMessageID
     let head = MessageHead(kind: .request, replyID: replyID, messageID: messageID)
-    let status = queue(head, message, slot, at: now)
+    let status = queue(head, message, slot, traffic, at: now)
     guard status == .ok else { return .failure(status) }
     traffic.lastReplyID = replyID
     if !isImplicit { traffic.nextMessageID &+= 1 }
     var get = WaitingGet(
-      connection: UInt32(slot), replyID: replyID, messageID: messageID, context: context)
-    get.deadline = now + (timeout ?? options(slot).getTimeout)
+      connection: UInt32(truncatingIfNeeded: slot), replyID: replyID, messageID: messageID,
+      context: context)
+    get.deadline = now + (timeout ?? traffic.getTimeout)
+    let isUDP = connections[slot].transport == .udp
     let isSingle = message.count <= singlePacketRoom(slot, head)
-    get.isTracked = connections[slot].transport == .udp && !isSingle
-    get.maySendAgain = connections[slot].transport == .udp && isSingle && !isImplicit
+    get.isTracked = isUDP && !isSingle
+    get.maySendAgain = isUDP && isSingle && !isImplicit
+    if connections[slot].phase == .open { Self.left(&get, traffic, at: now) }
     guard let index = gets.insert(get) else { return .failure(.busy) }
     traffic.replyIDs.add(replyID, get: index)
     gets.append(index, to: &traffic.waitingGets)
-    if get.maySendAgain { keep(message, of: index) }
-    if connections[slot].phase == .open {
-      requestLeft(index, slot, traffic, at: now)
-    } else {
-      gets[index].timer = timers.schedule(.get, index, at: get.deadline)
-    }
+    if get.maySendAgain { getPayloads.keep(message, of: index) }
+    gets[index].timer = timers.schedule(.get, index, at: due(get, traffic, at: now))
     return .success(
       Handle(box: configuration.box, slot: index, generation: gets.generation(index)))
   }
 
   /// The next reply id that is neither 0 nor in use.
+  @inline(__always)
   private func freeReplyID(_ traffic: Traffic, at now: Instant) -> UInt16? {
+    if traffic.quarantined.isEmpty { return traffic.replyIDs.next(after: traffic.lastReplyID) }
+    return freeReplyIDBesideQuarantine(traffic, at: now)
+  }
+
+  private func freeReplyIDBesideQuarantine(_ traffic: Traffic, at now: Instant) -> UInt16? {
     if !traffic.quarantined.isEmpty {
       releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
       if traffic.replyIDs.count + traffic.quarantined.count >= Int(UInt16.max) {
@@ -63,39 +65,32 @@ extension Endpoint {
 
   // MARK: Sending again
 
-  /// Keeps the payload of a request for the slot of its get.
-  private mutating func keep(_ message: Span<UInt8>, of index: Int) {
-    while getBytes.count <= index { getBytes.append([]) }
-    var buffer = spareGetBytes.popLast() ?? []
-    buffer.removeAll(keepingCapacity: true)
-    buffer.append(bytes: message)
-    getBytes[index] = buffer
-  }
-
-  private mutating func releaseBytes(of index: Int) {
-    var buffer: [UInt8] = []
-    swap(&buffer, &getBytes[index])
-    if spareGetBytes.count < Self.maxSpareGetBytes { spareGetBytes.append(buffer) }
-  }
-
-  /// A request was handed to what sends it: from here on its reply is waited for.
+  /// A request that waited for its connection was handed to what sends it: from here on its reply
+  /// is waited for.
   mutating func requestLeft(_ index: Int, _ slot: Int, _ traffic: Traffic, at now: Instant) {
-    gets[index].sentAt = now
-    gets[index].sendings = 1
-    gets[index].firstAttempt = UInt8(clamping: traffic.replyTimer.firstAttempt)
-    gets[index].datagram = traffic.openDatagram
+    Self.left(&gets[index], traffic, at: now)
     armGet(index, traffic, at: now)
   }
 
+  /// A request was packed, or handed to the outbox or the stream.
+  private static func left(_ get: inout WaitingGet, _ traffic: Traffic, at now: Instant) {
+    get.sentAt = now
+    get.sendings = 1
+    get.firstAttempt = UInt8(clamping: traffic.replyTimer.firstAttempt)
+    get.datagram = traffic.openDatagram
+  }
+
+  /// When a get is to be looked at: to be given up, or to be sent again.
+  @inline(__always)
+  private func due(_ get: WaitingGet, _ traffic: Traffic, at now: Instant) -> Instant {
+    guard get.sendings > 0, get.maySendAgain, !get.hasPartOfReply else { return get.deadline }
+    let attempt = Int(get.firstAttempt) + Int(get.sendings) - 1
+    return min(get.deadline, now + traffic.replyTimer.timeout(attempt: attempt))
+  }
+
   private mutating func armGet(_ index: Int, _ traffic: Traffic, at now: Instant) {
-    let get = gets[index]
-    var due = get.deadline
-    if get.maySendAgain, !get.hasPartOfReply {
-      let attempt = Int(get.firstAttempt) + Int(get.sendings) - 1
-      due = min(due, now + traffic.replyTimer.timeout(attempt: attempt))
-    }
     timers.cancel(&gets[index].timer)
-    gets[index].timer = timers.schedule(.get, index, at: due)
+    gets[index].timer = timers.schedule(.get, index, at: due(gets[index], traffic, at: now))
   }
 
   /// A get has waited long enough for its reply, or to be sent again.
@@ -125,8 +120,10 @@ extension Endpoint {
   ) {
     let get = gets[index]
     let head = MessageHead(kind: .request, replyID: get.replyID, messageID: get.messageID)
-    let bytes = getBytes[index]
-    pack(head, bytes.span, slot, traffic, counts: false, at: now)
+    // Taken out, so that it is no second reference to it.
+    let payload = getPayloads.take(index)
+    pack(head, payload.span, slot, traffic, counts: false, at: now)
+    getPayloads.put(payload, index)
     gets[index].sendings = get.sendings == .max ? .max : get.sendings + 1
     gets[index].datagram = traffic.openDatagram
     traffic.resent &+= 1
@@ -141,7 +138,7 @@ extension Endpoint {
       traffic.replyIDs.remove(get.replyID)
       gets.unlink(index, from: &traffic.waitingGets)
     }
-    if get.maySendAgain { releaseBytes(of: index) }
+    if get.maySendAgain { getPayloads.release(index) }
     gets.remove(index)
   }
 

@@ -10,15 +10,20 @@ extension Endpoint {
       connections[slot].local = Address(ip: ip, port: locator.port, scope: locator.scope)
     }
     actions.append(
-      .bind(handle(slot), locator, bufferBytes: state.options.socketBufferBytes))
+      .bind(
+        handle(slot), locator, bufferBytes: state.options.socketBufferBytes,
+        sharesPort: state.options.sharePort))
   }
 
-  /// The listener has its socket; `local` is the bound address with the real port.
+  /// The listener has its socket; `local` is the bound address with the real port. `steering` is
+  /// what the ids of its sessions must begin with, so that their datagrams come to this socket of a
+  /// shared port; 0 if it has its port alone.
   /// Returns false if the listener has ended meanwhile: the caller closes the socket.
   package mutating func bound(
-    _ handle: Handle, _ socket: SocketID, local: Address, at now: Instant
+    _ handle: Handle, _ socket: SocketID, local: Address, steering: UInt8 = 0, at now: Instant
   ) -> Bool {
     guard let slot = slot(handle), connections[slot].phase == .binding else { return false }
+    connections[slot].listenerState?.steering = steering
     let isUDP = connections[slot].transport == .udp
     claim(socket, isUDP ? .datagramListener : .streamListener, owner: slot)
     connections[slot].socket = socket
@@ -26,6 +31,11 @@ extension Endpoint {
     connections[slot].phase = .open
     emit(.listening, slot)
     return true
+  }
+
+  /// The first byte of the ids of a listener's sessions; 0 if it has its port alone.
+  package func steering(of handle: Handle) -> UInt8 {
+    slot(handle).flatMap { connections[$0].listenerState?.steering } ?? 0
   }
 
   package mutating func bindFailed(
@@ -65,7 +75,6 @@ extension Endpoint {
     }
     connections.append(slot, to: &state.awaitingStreams)
     claim(socket, .stream, owner: slot)
-    sockets[Int(socket.rawValue)].stream = StreamState(phase: .open)
     connections[slot].timer = timers.schedule(
       .connection, slot, at: now + state.options.connectTimeout)
     return true
@@ -137,7 +146,8 @@ extension Endpoint {
     at now: Instant
   ) {
     let pending = PendingHello(
-      session: newSession(), peer: hello, listener: UInt32(listener), socket: source.socket,
+      session: newSession(under: state.steering), peer: hello, listener: UInt32(listener),
+      socket: source.socket,
       remote: source.remote, local: source.local, acceptedAt: now)
     guard let slot = pendingHellos.insert(pending, to: &state.pendingHellos) else {
       counters.drop(.pendingFull)

@@ -7,6 +7,9 @@ extension Endpoint {
     let index = rotationIndex(half: halfPace(options(slot), peerLostAfter), at: now)
     connections[slot].beats = UInt16(index)
     rotations[index].add(connections[slot].session, at: now)
+    // One visit in two brings a beat: every other connection beats once at two in a row, so that
+    // those who come together do not all beat in the same rounds.
+    if rotations[index].count % 2 == 0 { connections[slot].flags.insert(.beatsSoon) }
     sweepRotation(index)
   }
 
@@ -50,7 +53,7 @@ extension Endpoint {
     for _ in 0..<rotations[index].visitsDue(at: now) {
       guard let session = rotations[index].next() else { return }
       if pendingCloses.remove(session) { continue }
-      guard let slot = connStatus.slot(session) else {
+      guard let slot = connStatus.slot(session, in: connections) else {
         assertionFailure("an entry of out_beats is neither in conn_status nor in pending_closes")
         continue
       }
@@ -63,16 +66,15 @@ extension Endpoint {
   private mutating func visit(_ slot: Int, at now: Instant, drainedAt: Instant) {
     let options = options(slot)
     // Nobody is silent whose bytes wait because the program takes none.
-    if stream(connections[slot].socket)?.isPaused == true { connections[slot].lastHeard = now }
+    if isPaused(connections[slot].socket) { connections[slot].lastHeard = now }
     if options.liveness == .beat {
       let silence = drainedAt.since(connections[slot].lastHeard)
       guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
       // The timer of one that is being closed is for the end of that.
-      if silence >= options.suspect, connections[slot].phase == .open { probe(slot, at: now) }
+      if connections[slot].phase == .open { doubt(slot, silence, options, at: now) }
     }
     if let traffic = connections[slot].traffic, !tidy(slot, traffic, options, at: now) { return }
-    let half = rotations[Int(connections[slot].beats)].half
-    guard now.since(connections[slot].lastSent) >= half else { return }
+    guard needsBeat(slot, at: now) else { return }
     if options.idleKeepalives > 0, connections[slot].phase == .open {
       let traffic = traffic(slot)
       guard traffic.idleBeats < options.idleKeepalives else {
@@ -81,6 +83,16 @@ extension Endpoint {
       traffic.idleBeats += 1
     }
     beat(slot, at: now)
+  }
+
+  /// Whether the visit after this one would be too late for a beat; or it is to be one more.
+  private mutating func needsBeat(_ slot: Int, at now: Instant) -> Bool {
+    let half = rotations[Int(connections[slot].beats)].half
+    let sent = now.since(connections[slot].lastSent)
+    guard sent < half else { return true }
+    // Only at the visit after a beat, or if something was sent about then: data are no beats.
+    return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 8
+      && connections[slot].flags.remove(.beatsSoon) != nil
   }
 
   /// How long a part of a reliable message may wait for the next one.
@@ -113,7 +125,7 @@ extension Endpoint {
       counters.heartbeatsSent &+= 1
       sendControl(.heartbeat, session: connections[slot].sendSession, slot)
     case .tcp:
-      guard let stream = stream(connections[slot].socket), stream.out.count == 0 else { return }
+      guard hasWritten(connections[slot].socket) else { return }
       counters.heartbeatsSent &+= 1
       appendToStream(connections[slot].socket, .heartbeat, session: nil)
     }
@@ -124,6 +136,19 @@ extension Endpoint {
   /// Asks a silent UDP peer for a sign, each second from here until it gives one.
   mutating func probe(_ slot: Int, at now: Instant) {
     if suspect(slot, at: now) { armOpen(slot, at: now) }
+  }
+
+  /// Probes a peer that has been silent for so long; when it will have been before the next visit,
+  /// its timer does.
+  private mutating func doubt(
+    _ slot: Int, _ silence: Interval, _ options: ConnectionOptions, at now: Instant
+  ) {
+    guard silence < options.suspect else { return probe(slot, at: now) }
+    let left = Interval(nanoseconds: options.suspect.nanoseconds &- silence.nanoseconds)
+    guard left <= rotations[Int(connections[slot].beats)].half, mayChallenge(slot),
+      connections[slot].timer == .none
+    else { return }
+    connections[slot].timer = timers.schedule(.connection, slot, at: now + left)
   }
 
   @discardableResult
@@ -205,9 +230,9 @@ extension Endpoint {
     }
     if connections[slot].flags.contains(.onDemand) { showSign(slot, at: now) }
     let isSuspect = connections[slot].flags.contains(.suspect)
-    if isSuspect || connections[slot].flags.contains(.onDemand) {
+    let options = options(slot)
+    if isSuspect || connections[slot].flags.contains(.onDemand) || options.liveness == .beat {
       let silence = silence(slot, drainedAt)
-      let options = options(slot)
       guard silence < options.lost else { return lose(slot, .timedOut, at: now) }
       if silence < options.suspect {
         connections[slot].flags.remove(.suspect)
@@ -270,11 +295,16 @@ extension Endpoint {
   /// When `handleTimeout` is next due; nil if never. The past if something waits to be sent on a
   /// socket that is not blocked, or an event or action waits.
   package var nextDeadline: Instant? {
-    if !events.isEmpty || !actions.isEmpty || !ready.isEmpty || !nextRound.isEmpty
-      || !readySockets.isEmpty || !readyStreams.isEmpty
-    {
-      return Instant(nanoseconds: 0)
-    }
+    hasNews || hasOutput ? Instant(nanoseconds: 0) : nextTimer
+  }
+
+  /// Whether something waits to be sent on a socket that is not blocked.
+  package var hasOutput: Bool {
+    !ready.isEmpty || !nextRound.isEmpty || !readySockets.isEmpty || !readyStreams.isEmpty
+  }
+
+  /// When `handleTimeout` has something to do; nil if never.
+  package var nextTimer: Instant? {
     var earliest = timers.nextDeadline
     for rotation in rotations {
       if let visit = rotation.nextVisit { earliest = min(earliest ?? visit, visit) }

@@ -3,44 +3,47 @@ extension Endpoint {
   /// A message that is complete, of a connection that is open. `isTracked` says that it came in
   /// datagrams that are acknowledged, so that nothing of it is sent again for want of an answer.
   mutating func receiveMessage(
-    _ kind: PacketKind, _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int,
+    _ kind: PacketKind, _ header: PacketHeader, messageID: UInt32?, payload: Payload,
     _ slot: Int, isTracked: Bool, at now: Instant
   ) {
     switch kind {
     case .oneWay, .reliable:
-      tell(.message, slot, payload, count)
+      tell(.message, slot, payload)
     case .request:
       receiveRequest(
-        header, messageID: messageID, payload: payload, count: count, slot, isTracked: isTracked,
-        at: now)
+        header, messageID: messageID, payload: payload, slot, isTracked: isTracked, at: now)
     case .reply:
-      receiveReply(
-        header, messageID: messageID, payload: payload, count: count, slot, at: now)
+      receiveReply(header, messageID: messageID, payload: payload, slot, at: now)
     default:
       drop(.kind, slot)
     }
   }
 
-  mutating func tell(
-    _ kind: EventKind, _ slot: Int, _ payload: Payload, _ count: Int, getContext: UInt = 0,
-    request: Handle = .none
-  ) {
-    let traffic = traffic(slot)
-    traffic.messagesReceived &+= 1
-    traffic.bytesReceived &+= UInt64(count)
-    traffic.idleBeats = 0
+  /// Tells of a message that came. `word` is the handle of a request, the context of a reply's get.
+  mutating func tell(_ kind: EventKind, _ slot: Int, _ payload: Payload, word: UInt64 = 0) {
+    count(1, bytes: payload.count, slot)
+    if keepsMessages { messageWaits(slot, bytes: payload.count) }
+    if payload.place == .owned { eventBytes.append(takeWhole()) }
+    events.append(
+      WaitingEvent(
+        word: word, slot: UInt32(truncatingIfNeeded: slot), payload: payload, kind: kind))
+  }
+
+  /// Counts messages that came.
+  mutating func count(_ messages: Int, bytes: Int, _ slot: Int) {
+    connections[slot].messagesReceived &+= UInt64(messages)
+    connections[slot].bytesReceived &+= UInt64(bytes)
+    connections[slot].traffic?.idleBeats = 0
+    counters.messagesReceived &+= UInt64(messages)
     if connections[slot].flags.contains(.onDemand) {
-      messageMoved(slot, traffic, isOurs: false, at: connections[slot].lastHeard)
+      messageMoved(slot, traffic(slot), isOurs: false, at: connections[slot].lastHeard)
     }
-    counters.messagesReceived &+= 1
-    messageWaits(slot, bytes: count)
-    emit(kind, slot, payload: payload, getContext: getContext, request: request)
   }
 
   // MARK: Requests
 
   private mutating func receiveRequest(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, _ slot: Int,
     isTracked: Bool, at now: Instant
   ) {
     let isImplicit = connections[slot].flags.contains(.implicit)
@@ -72,7 +75,7 @@ extension Endpoint {
     requests.append(index, to: &traffic.openRequests)
     let handle = Handle(
       box: configuration.box, slot: index, generation: requests.generation(index))
-    tell(.request, slot, payload, count, request: handle)
+    tell(.request, slot, payload, word: handle.rawValue)
   }
 
   /// Makes room for one more open request of a connection.
@@ -136,12 +139,11 @@ extension Endpoint {
 
   /// Keeps a reply that was just queued, for a request that comes again.
   mutating func cacheReply(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, at now: Instant
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, at now: Instant
   ) {
     guard connections[slot].transport == .udp, let messageID = head.messageID,
       message.count <= singlePacketRoom(slot, head)
     else { return }
-    let traffic = traffic(slot)
     if traffic.replyCache == nil { traffic.replyCache = ReplyCache() }
     traffic.replyCache?.add(
       messageID: messageID, replyID: head.replyID, bytes: message, at: now)
@@ -163,6 +165,7 @@ extension Endpoint {
   // MARK: Replies
 
   /// The slot of the get that waits for a reply with these numbers.
+  @inline(__always)
   func waitingGet(_ replyID: UInt16, _ messageID: UInt32?, _ traffic: Traffic) -> Int? {
     guard let index = traffic.replyIDs.get(replyID),
       gets[index].messageID == nil || gets[index].messageID == messageID
@@ -171,8 +174,7 @@ extension Endpoint {
   }
 
   private mutating func receiveReply(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, count: Int, _ slot: Int,
-    at now: Instant
+    _ header: PacketHeader, messageID: UInt32?, payload: Payload, _ slot: Int, at now: Instant
   ) {
     let traffic = traffic(slot)
     guard let index = waitingGet(header.replyID, messageID, traffic) else {
@@ -190,6 +192,6 @@ extension Endpoint {
       takeOutcomes(slot, traffic, outbox)
     }
     removeGet(index)
-    tell(.reply, slot, payload, count, getContext: get.context)
+    tell(.reply, slot, payload, word: UInt64(get.context))
   }
 }

@@ -30,7 +30,7 @@ extension Endpoint {
     return traffic.firstUnsigned > connections[slot].lastSent ? traffic.firstUnsigned : nil
   }
 
-  private func isPaused(_ slot: Int) -> Bool { stream(connections[slot].socket)?.isPaused == true }
+  private func isPaused(_ slot: Int) -> Bool { isPaused(connections[slot].socket) }
 
   /// When a connection that is silent when idle has something to do: to doubt the peer, to lose it,
   /// or to show it that its message came (WireGuard's rule: a keepalive 10 s after data that

@@ -7,13 +7,15 @@ extension Endpoint {
 
   // MARK: Packing
 
-  /// Adds a message to the datagram that its connection fills in this turn. `counts` says that it
-  /// is taken from the marks when it is sent.
+  /// Adds a message to the datagram that its connection fills in this turn, or gives it one that
+  /// nothing else goes into. `counts` says that it is taken from the marks when it is sent; no
+  /// time says that no ack is owed.
   mutating func pack(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool,
-    at now: Instant
+    isAlone: Bool = false, at now: Instant?
   ) {
-    let session = connections[slot].sendSession
+    let session = sendSession(slot)
+    if isAlone { seal(slot, traffic, at: now) }
     if traffic.builder?.append(head, session: session, payload: message) != true {
       seal(slot, traffic, at: now)
       var builder = DatagramBuilder(buffer: takeBuffer())
@@ -22,33 +24,46 @@ extension Endpoint {
       traffic.builder = builder
     }
     if counts {
-      traffic.builderMessages += 1
-      traffic.builderBytes += message.count
+      traffic.builderMessages &+= 1
+      traffic.builderBytes &+= message.count
     }
+    if isAlone { seal(slot, traffic, at: now) }
     makeReady(slot)
   }
 
   /// Finishes the open datagram of a connection, if it has one.
-  mutating func seal(_ slot: Int, _ traffic: Traffic, at now: Instant) {
+  mutating func seal(_ slot: Int, _ traffic: Traffic, at now: Instant?) {
     guard traffic.builder?.isEmpty == false else { return }
-    appendOwedAck(slot, traffic, at: now)
-    guard let bytes = traffic.builder?.seal() else { return }
-    traffic.sealed.append(
-      SealedDatagram(
-        bytes: bytes, messages: traffic.builderMessages, messageBytes: traffic.builderBytes))
+    if let now, owesAck(traffic) { appendOwedAck(slot, traffic, at: now) }
+    if let sealed = takeOpen(traffic) { traffic.sealed.append(sealed) }
+  }
+
+  /// Takes out the open datagram of a connection as it is; nil if it has none.
+  @inline(__always)
+  private func takeOpen(_ traffic: Traffic) -> SealedDatagram? {
+    guard let datagram = traffic.builder?.seal() else { return nil }
+    let sealed = SealedDatagram(
+      datagram: datagram, messages: traffic.builderMessages, messageBytes: traffic.builderBytes)
     traffic.builder = nil
     traffic.builderMessages = 0
     traffic.builderBytes = 0
+    return sealed
   }
 
+  /// Whether an ack of what the peer has sent is to go along with the next datagram.
+  @inline(__always)
+  func owesAck(_ traffic: Traffic) -> Bool {
+    traffic.received == nil ? false : traffic.received?.owesAck == true
+  }
+
+  /// A buffer for one datagram, with anything in it.
   mutating func takeBuffer() -> [UInt8] {
-    if let buffer = buffers.popLast() { return buffer }
-    var buffer: [UInt8] = []
-    buffer.reserveCapacity(WireFormat.maxDatagram)
-    return buffer
+    buffers.popLast() ?? [UInt8](repeating: 0, count: WireFormat.maxDatagram)
   }
 
-  mutating func giveBack(_ buffer: [UInt8]) {
+  mutating func giveBack(_ datagram: PackedDatagram) { giveBack(datagram.buffer) }
+
+  private mutating func giveBack(_ buffer: [UInt8]) {
     if buffers.count < 256 { buffers.append(buffer) }
   }
 
@@ -61,13 +76,18 @@ extension Endpoint {
   }
 
   /// A connection has something to send.
+  @inline(__always)
   mutating func makeReady(_ slot: Int) {
-    guard !connections[slot].flags.contains(.isReady) else { return }
+    if !connections[slot].flags.contains(.isReady) { takePlace(slot) }
+  }
+
+  private mutating func takePlace(_ slot: Int) {
     connections[slot].flags.insert(.isReady)
     join(readyEntry(slot), connections[slot].traffic)
   }
 
   /// A connection as lists name it, so that it is told from the next one in its slot.
+  @inline(__always)
   func readyEntry(_ slot: Int) -> ReadyConnection {
     ReadyConnection(
       slot: UInt32(truncatingIfNeeded: slot), generation: connections.generation(slot))
@@ -146,16 +166,16 @@ extension Endpoint {
     case .packed(let packed):
       return give(packed, to: &buffer)
     case .control(let packet, let session):
-      var bytes = takeBuffer()
-      bytes.removeAll(keepingCapacity: true)
-      packet.append(to: &bytes, session: session)
-      return give(bytes, to: &buffer)
+      controlBytes.removeAll(keepingCapacity: true)
+      packet.append(to: &controlBytes, session: session)
+      return buffer.copyToFront(controlBytes.span) ? controlBytes.count : 0
     }
   }
 
-  private mutating func give(_ bytes: [UInt8], to buffer: inout MutableSpan<UInt8>) -> Int {
-    let count = buffer.copyToFront(bytes.span) ? bytes.count : 0
-    giveBack(bytes)
+  private mutating func give(_ datagram: PackedDatagram, to buffer: inout MutableSpan<UInt8>) -> Int
+  {
+    let count = buffer.copyToFront(datagram.span) ? datagram.count : 0
+    giveBack(datagram)
     return count
   }
 
@@ -172,7 +192,8 @@ extension Endpoint {
     while let entry = popReady() {
       let slot = Int(entry.slot)
       guard connections.contains(slot, generation: entry.generation),
-        connections[slot].hasSession, let traffic = connections[slot].traffic
+        connections[slot].phase == .open || connections[slot].phase == .closing,
+        let traffic = connections[slot].traffic
       else { continue }
       let socket = connections[slot].socket
       if sockets[Int(socket.rawValue)].isBlocked {
@@ -184,16 +205,16 @@ extension Endpoint {
         // What a blocked socket kept it from using in an earlier round is gone.
         traffic.deficit = min(traffic.deficit, 0) + Self.quantum
       }
-      guard let bytes = nextDatagram(slot, traffic, at: now) else {
+      guard let datagram = nextDatagram(slot, traffic, at: now) else {
         leave(slot, traffic, at: now)
         continue
       }
-      traffic.deficit -= bytes.count
+      traffic.deficit -= datagram.count
       connections[slot].lastSent = now
       // Field by field: a copy of the whole record costs more than the rest of a small datagram.
       let transmit = Transmit(
         socket: socket, remote: connections[slot].remote, local: sendLocal(slot),
-        count: give(bytes, to: &buffer))
+        count: give(datagram, to: &buffer))
       if traffic.isFlushed {
         leave(slot, traffic, at: now)
       } else {
@@ -212,24 +233,30 @@ extension Endpoint {
   }
 
   /// The address that a connection's datagrams come from.
+  @inline(__always)
   private func sendLocal(_ slot: Int) -> Address {
     connections[slot].role == .server ? connections[slot].local : .unspecified
   }
 
   /// What a connection sends next; nil when there is nothing, or the window of its path is full.
   /// What must arrive and what need not take turns.
-  private mutating func nextDatagram(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
-    if !traffic.outboxHadItsTurn, let bytes = nextTracked(slot, traffic, at: now) {
+  private mutating func nextDatagram(_ slot: Int, _ traffic: Traffic, at now: Instant)
+    -> PackedDatagram?
+  {
+    guard traffic.outbox != nil else { return nextUntracked(slot, traffic, at: now) }
+    if !traffic.outboxHadItsTurn, let datagram = nextTracked(slot, traffic, at: now) {
       traffic.outboxHadItsTurn = true
-      return bytes
+      return datagram
     }
     traffic.outboxHadItsTurn = false
-    if let bytes = nextUntracked(slot, traffic, at: now) { return bytes }
+    if let datagram = nextUntracked(slot, traffic, at: now) { return datagram }
     return nextTracked(slot, traffic, at: now)
   }
 
-  private mutating func nextUntracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]?
+  private mutating func nextUntracked(_ slot: Int, _ traffic: Traffic, at now: Instant)
+    -> PackedDatagram?
   {
+    if let datagram = nextPacked(slot, traffic) { return datagram }
     // What fills its datagrams has no room for an ack, and may be much: the peer waits for it.
     if !traffic.sealed.isEmpty || !traffic.waiting.isEmpty,
       var ack = beginAckAlone(slot, traffic, at: now)
@@ -260,19 +287,32 @@ extension Endpoint {
     return take(datagram, slot, traffic)
   }
 
+  /// The next datagram of a connection that has sent nothing but what is packed at once, and owes no
+  /// ack and no close: most have no more to think of.
+  @inline(__always)
+  private mutating func nextPacked(_ slot: Int, _ traffic: Traffic) -> PackedDatagram? {
+    guard traffic.waiting.isEmpty, !owesAck(traffic), connections[slot].phase == .open,
+      let sealed = traffic.sealed.popFirst() ?? takeOpen(traffic)
+    else { return nil }
+    traffic.waitingHadItsTurn = false
+    traffic.datagramsTaken &+= 1
+    return take(sealed, slot, traffic)
+  }
+
   /// Whether something is packed that does not go with the first of those that wait.
   private func othersArePacked(_ slot: Int, _ traffic: Traffic) -> Bool {
     guard traffic.sealed.isEmpty else { return true }
     guard traffic.builder != nil, let first = traffic.waiting.first else { return false }
-    return first.bytes.count > singlePacketRoom(slot, first.head)
+    return first.options.isAlone || first.bytes.count > singlePacketRoom(slot, first.head)
   }
 
   /// A datagram leaves: what is in it is queued no more.
-  private mutating func take(_ datagram: SealedDatagram, _ slot: Int, _ traffic: Traffic) -> [UInt8]
+  private mutating func take(_ datagram: SealedDatagram, _ slot: Int, _ traffic: Traffic)
+    -> PackedDatagram
   {
     release(traffic, messages: datagram.messages, bytes: datagram.messageBytes)
     if datagram.messages > 0 { tellWritable(slot) }
-    return datagram.bytes
+    return datagram.datagram
   }
 
   /// The next datagram of the messages that wait in their own form: as many as fit, behind what is
@@ -285,31 +325,33 @@ extension Endpoint {
     if first.bytes.count > singlePacketRoom(slot, first.head) {
       return fragment(first, slot, traffic)
     }
-    var datagram = SealedDatagram(bytes: [], messages: 0, messageBytes: 0)
-    var builder = traffic.sealed.isEmpty ? takeBuilder(traffic, &datagram) : nil
-    let session = connections[slot].sendSession
+    var sealed = SealedDatagram()
+    let isAlone = first.options.isAlone
+    var builder = traffic.sealed.isEmpty && !isAlone ? takeBuilder(traffic, &sealed) : nil
+    let session = sendSession(slot)
     if builder?.room(for: first.head, session: session).map({ $0 < first.bytes.count }) ?? true {
-      if var full = builder { return seal(&full, datagram, slot, traffic, at: now) }
+      if var full = builder { return seal(&full, sealed, slot, traffic, at: now) }
       builder = DatagramBuilder(buffer: takeBuffer())
     }
-    while let message = traffic.waiting.first,
+    while let message = traffic.waiting.first, isAlone || !message.options.isAlone,
       builder?.append(message.head, session: session, payload: message.bytes.span) == true
     {
       _ = traffic.waiting.removeFirst()
-      datagram.messages += 1
-      datagram.messageBytes += message.bytes.count
+      sealed.messages += 1
+      sealed.messageBytes += message.bytes.count
+      if isAlone { break }
       dropLate(slot, traffic, at: now)
     }
     guard var builder else { return nil }
-    return seal(&builder, datagram, slot, traffic, at: now)
+    return seal(&builder, sealed, slot, traffic, at: now)
   }
 
   /// Takes the open datagram of a connection out, and says what is in it.
   private func takeBuilder(
-    _ traffic: Traffic, _ datagram: inout SealedDatagram
+    _ traffic: Traffic, _ sealed: inout SealedDatagram
   ) -> DatagramBuilder? {
-    datagram.messages = traffic.builderMessages
-    datagram.messageBytes = traffic.builderBytes
+    sealed.messages = traffic.builderMessages
+    sealed.messageBytes = traffic.builderBytes
     traffic.builderMessages = 0
     traffic.builderBytes = 0
     // Numbered like those that are sealed first: a request in it is known by that.
@@ -318,13 +360,13 @@ extension Endpoint {
   }
 
   private mutating func seal(
-    _ builder: inout DatagramBuilder, _ datagram: SealedDatagram, _ slot: Int,
+    _ builder: inout DatagramBuilder, _ sealed: SealedDatagram, _ slot: Int,
     _ traffic: Traffic, at now: Instant
   ) -> SealedDatagram {
-    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
-    var datagram = datagram
-    datagram.bytes = builder.seal()
-    return datagram
+    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    var sealed = sealed
+    sealed.datagram = builder.seal()
+    return sealed
   }
 
   /// Drops the first of the messages that wait as long as those are too late.
@@ -346,12 +388,12 @@ extension Endpoint {
     head.packetID = UInt16(truncatingIfNeeded: message.nextPacket)
     var builder = DatagramBuilder(buffer: takeBuffer())
     _ = builder.append(
-      head, session: connections[slot].sendSession,
+      head, session: sendSession(slot),
       payload: message.bytes.span.extracting(range))
     let isLast = range.upperBound == message.bytes.count
     if isLast { _ = traffic.waiting.removeFirst() } else { traffic.waiting.advanceFirst() }
     return SealedDatagram(
-      bytes: builder.seal(), messages: isLast ? 1 : 0,
+      datagram: builder.seal(), messages: isLast ? 1 : 0,
       messageBytes: isLast ? message.bytes.count : 0)
   }
 
@@ -366,8 +408,8 @@ extension Endpoint {
         disown(slot, traffic)
       }
       // What must arrive has one chance, as far as its window lets it go.
-      while let bytes = nextTracked(slot, traffic, at: now) {
-        traffic.sealed.append(SealedDatagram(bytes: bytes, messages: 0, messageBytes: 0))
+      while let datagram = nextTracked(slot, traffic, at: now) {
+        traffic.sealed.append(SealedDatagram(datagram: datagram))
         disown(slot, traffic)
       }
       appendOwedAck(slot, traffic, at: now)
@@ -376,36 +418,35 @@ extension Endpoint {
       disown(slot, traffic)
     }
     if !closeIsPacked {
-      sendControl(.close(.normal), session: connections[slot].sendSession, slot, isLast: true)
+      sendControl(.close(.normal), session: sendSession(slot), slot, isLast: true)
     }
   }
 
   /// Sends the close of a connection, behind the ack that is owed.
   mutating func sendClose(_ slot: Int, _ reason: CloseReason, at now: Instant) {
-    let connection = connections[slot]
-    guard let traffic = connection.traffic,
+    guard let traffic = connections[slot].traffic,
       var builder = beginAckAlone(slot, traffic, at: now)
-    else { return sendControl(.close(reason), session: connection.sendSession, slot) }
+    else { return sendControl(.close(reason), session: connections[slot].sendSession, slot) }
     let isPacked = builder.appendControl(.close(reason))
     traffic.sealed = FIFO()
-    traffic.sealed.append(SealedDatagram(bytes: builder.seal(), messages: 0, messageBytes: 0))
+    traffic.sealed.append(SealedDatagram(datagram: builder.seal()))
     disown(slot, traffic)
-    if !isPacked { sendControl(.close(reason), session: connection.sendSession, slot) }
+    if !isPacked { sendControl(.close(reason), session: connections[slot].sendSession, slot) }
   }
 
   private mutating func disown(_ slot: Int, _ traffic: Traffic) {
-    let connection = connections[slot]
     while let datagram = traffic.sealed.popFirst() {
       enqueue(
         OutDatagram(
-          content: .packed(datagram.bytes), remote: connection.remote,
-          local: connection.sendLocal),
-        on: connection.socket)
+          content: .packed(datagram.datagram), remote: connections[slot].remote,
+          local: connections[slot].sendLocal),
+        on: connections[slot].socket)
     }
   }
 
   /// Whether the open datagram is the last one of a connection that the program has ended: its
   /// close goes with it.
+  @inline(__always)
   private func isLastDatagram(_ slot: Int, _ traffic: Traffic) -> Bool {
     connections[slot].phase == .closing && traffic.builder?.isEmpty == false
       && !traffic.closeIsPacked && traffic.waiting.isEmpty

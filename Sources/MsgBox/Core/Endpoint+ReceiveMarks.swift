@@ -35,11 +35,10 @@ extension Endpoint {
   }
 
   /// A message of a connection waits to be polled. One datagram can have many, so they count before
-  /// the owner has told of the first; without an owner that keeps messages they are taken at once.
+  /// the owner that keeps messages has told of the first.
   mutating func messageWaits(_ slot: Int, bytes: Int) {
-    guard keepsMessages, case let receiver = receiver(slot), var untaken = untaken(receiver) else {
-      return
-    }
+    let receiver = receiver(slot)
+    guard var untaken = untaken(receiver) else { return }
     untaken.pendingMessages += 1
     untaken.pendingBytes += bytes
     judge(&untaken, receiver)
@@ -47,13 +46,12 @@ extension Endpoint {
   }
 
   /// A message was polled: its owner counts it from here on, or it is taken.
-  mutating func messagePolled(_ event: CoreEvent) {
-    guard keepsMessages, case let receiver = receiver(event.handle.slot),
-      var untaken = untaken(receiver)
-    else { return }
+  mutating func messagePolled(_ slot: Int, bytes: Int) {
+    let receiver = receiver(slot)
+    guard var untaken = untaken(receiver) else { return }
     // Events may have been told before anybody kept any.
     untaken.pendingMessages = max(untaken.pendingMessages - 1, 0)
-    untaken.pendingBytes = max(untaken.pendingBytes - event.payload.count, 0)
+    untaken.pendingBytes = max(untaken.pendingBytes - bytes, 0)
     setUntaken(untaken, receiver)
     polledReceiver = receiver
   }
@@ -108,8 +106,8 @@ extension Endpoint {
   /// Reads a stream again whose program will get no more messages: what matters now are its
   /// acknowledgements and its end.
   mutating func resumeStream(_ socket: SocketID) {
-    guard let stream = stream(socket), stream.isPaused else { return }
-    stream.isPaused = false
+    guard isPaused(socket) else { return }
+    sockets[Int(socket.rawValue)].isPaused = false
     actions.append(.resume(socket))
   }
 
@@ -118,10 +116,8 @@ extension Endpoint {
   mutating func pauseStream(_ slot: Int) {
     let receiver = receiver(slot)
     let socket = connections[slot].socket
-    guard var untaken = untaken(receiver), let stream = stream(socket), !stream.isPaused else {
-      return
-    }
-    stream.isPaused = true
+    guard var untaken = untaken(receiver), isStream(socket), !isPaused(socket) else { return }
+    sockets[Int(socket.rawValue)].isPaused = true
     if untaken.paused.count >= untaken.pausedLimit { forgetEnded(&untaken) }
     untaken.paused.append(handle(slot))
     setUntaken(untaken, receiver)
@@ -141,7 +137,7 @@ extension Endpoint {
   private func forgetEnded(_ untaken: inout Untaken) {
     untaken.paused.removeAll { handle in
       guard let slot = slot(handle) else { return true }
-      return stream(connections[slot].socket)?.isPaused != true
+      return !isPaused(connections[slot].socket)
     }
     untaken.pausedLimit = max(64, untaken.paused.count * 2)
   }

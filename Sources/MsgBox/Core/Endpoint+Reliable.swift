@@ -6,7 +6,7 @@ extension Endpoint {
   /// Hands a message that counts as queued to the outbox of its connection. `shared` is the same
   /// message, if there is an array of it.
   mutating func putIntoOutbox(
-    _ head: MessageHead, _ message: Span<UInt8>, shared: [UInt8]?, _ slot: Int,
+    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes?, _ slot: Int,
     _ traffic: Traffic, _ options: SendOptions, deadline: Instant, at now: Instant
   ) {
     let outbox = traffic.outbox ?? makeOutbox(slot, traffic, at: now)
@@ -30,11 +30,11 @@ extension Endpoint {
 
   /// The next numbered datagram of a connection; nil if there is nothing to put into one, or its
   /// path takes no more now.
-  mutating func nextTracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> [UInt8]? {
+  mutating func nextTracked(_ slot: Int, _ traffic: Traffic, at now: Instant) -> PackedDatagram? {
     guard let outbox = traffic.outbox, outbox.hasWork || outbox.recovery.probesOwed > 0,
       outbox.recovery.maySend(at: now)
     else { return nil }
-    let session = connections[slot].sendSession
+    let session = sendSession(slot)
     var builder = DatagramBuilder(buffer: takeBuffer())
     builder.beginNumbered(
       UInt32(truncatingIfNeeded: outbox.recovery.nextNumber), session: session)
@@ -45,9 +45,9 @@ extension Endpoint {
       return nil
     }
     append(owedAckOf: traffic, to: &builder, session, at: now)
-    let bytes = builder.seal()
+    let datagram = builder.seal()
     outbox.recovery.sent(
-      bytes: bytes.count, isLimitedByApplication: !filling.hasMore, at: now)
+      bytes: datagram.count, isLimitedByApplication: !filling.hasMore, at: now)
     if connections[slot].flags.contains(.onDemand),
       traffic.firstUnanswered <= connections[slot].lastHeard
     {
@@ -55,7 +55,7 @@ extension Endpoint {
     }
     // Who always has something else to send never comes to the end of its turn.
     if traffic.recoveryTimer == .none { armRecovery(slot, traffic, at: now) }
-    return bytes
+    return datagram
   }
 
   // MARK: Acknowledgements
@@ -94,11 +94,11 @@ extension Endpoint {
 
   /// Tells what has become of messages of the outbox.
   mutating func takeOutcomes(_ slot: Int, _ traffic: Traffic, _ outbox: Outbox) {
-    guard !outbox.outcomes.isEmpty else { return }
+    guard outbox.doneMessages > 0 || !outbox.outcomes.isEmpty else { return }
+    release(traffic, messages: outbox.doneMessages, bytes: outbox.doneBytes)
+    outbox.doneMessages = 0
+    outbox.doneBytes = 0
     while let outcome = outbox.outcomes.popFirst() {
-      if outcome.status != .connectionEnded {
-        release(traffic, messages: 1, bytes: outcome.bytes)
-      }
       if outcome.status == .expired { drop(.expired, slot) }
       if outcome.status == .superseded { drop(.superseded, slot) }
       tellOutcome(outcome.options, outcome.status, slot)
@@ -136,6 +136,7 @@ extension Endpoint {
     traffic.recoveryTimer = .none
     if let deadline = outbox.recovery.deadline, deadline <= now {
       outbox.recovery.timeout(at: now)
+      if outbox.recovery.outstanding == 0 { outbox.shrink() }
     }
     settleRecovery(slot, traffic, outbox, at: now)
   }

@@ -1,11 +1,73 @@
 /// Messages on their way out: accepted within the marks, and put where they wait for their turn.
 extension Endpoint {
+  /// Queues a message without options: what is small and goes over UDP is packed at once.
+  mutating func queue(
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) -> Status {
+    guard packsMessages(slot), message.count <= Self.sessionRoom(head) else {
+      return queue(head, message, slot, SendOptions(), at: now)
+    }
+    guard message.count <= Int(clamping: connections[slot].peerLargest) else { return .tooBig }
+    guard takesMore(traffic) else {
+      oweWritable(slot)
+      return .wouldBlock
+    }
+    count(message.count, traffic)
+    pack(head, message, slot, traffic, counts: true, at: now)
+    return .ok
+  }
+
+  // Field by field, here and below: a copy of the record costs more than all the rest.
+
+  /// Whether messages of one packet are simply packed: over UDP, to a peer with a session, with
+  /// heartbeats.
+  @inline(__always)
+  func packsMessages(_ slot: Int) -> Bool {
+    connections[slot].phase == .open && connections[slot].transport == .udp
+      && connections[slot].flags.isDisjoint(with: [.implicit, .onDemand])
+  }
+
+  /// The session that a connection's packets carry.
+  @inline(__always)
+  func sendSession(_ slot: Int) -> UInt64? {
+    connections[slot].flags.contains(.implicit) ? nil : connections[slot].peerSession
+  }
+
+  /// The largest payload that a packet of a session can have in a datagram of its own.
+  @inline(__always)
+  private static func sessionRoom(_ head: MessageHead) -> Int {
+    WireFormat.maxLonePayload - head.blockSize
+  }
+
+  /// Counts a message that was accepted and is handed to what sends it.
+  @inline(__always)
+  mutating func count(_ bytes: Int, _ traffic: Traffic) {
+    enqueued(bytes, traffic)
+    passedOn(bytes, traffic)
+  }
+
+  @inline(__always)
+  private mutating func enqueued(_ bytes: Int, _ traffic: Traffic) {
+    traffic.queuedMessages &+= 1
+    traffic.queuedBytes &+= bytes
+    queuedMessages &+= 1
+    queuedBytes &+= bytes
+  }
+
+  @inline(__always)
+  private mutating func passedOn(_ bytes: Int, _ traffic: Traffic) {
+    traffic.messagesSent &+= 1
+    traffic.idleBeats = 0
+    traffic.bytesSent &+= UInt64(truncatingIfNeeded: bytes)
+    counters.messagesSent &+= 1
+  }
+
   /// Queues a message within the limits of its connection and of the box; it leaves with the turn,
   /// or after the accept. `shared` is the same message, if there is an array of it. `owes` says that
   /// `writable` is owed if it is refused.
   mutating func queue(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions = .init(),
-    shared: [UInt8]? = nil, owes: Bool = true, at now: Instant
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions,
+    shared: MessageBytes? = nil, owes: Bool = true, at now: Instant
   ) -> Status {
     guard message.count <= largestPayload(slot, head) else { return .tooBig }
     guard !options.isReliable || !connections[slot].flags.contains(.implicit) else {
@@ -16,26 +78,25 @@ extension Endpoint {
       if owes { oweWritable(slot) }
       return .wouldBlock
     }
-    traffic.queuedMessages += 1
-    traffic.queuedBytes += message.count
-    queuedMessages += 1
-    queuedBytes += message.count
+    enqueued(message.count, traffic)
     if connections[slot].phase == .open {
       put(head, message, slot, traffic, options, shared, deadline: due(options, at: now), at: now)
     } else {
       traffic.early.append(
         EarlyMessage(
-          head: head, bytes: shared ?? [UInt8](copying: message), options: options,
+          head: head, bytes: shared ?? MessageBytes(copying: message), options: options,
           deadline: due(options, at: now)))
     }
     return .ok
   }
 
+  @inline(__always)
   private func due(_ options: SendOptions, at now: Instant) -> Instant {
     options.deadline.nanoseconds == 0 ? .never : now + options.deadline
   }
 
   /// The largest payload that a message can have on its way to the peer.
+  @inline(__always)
   private func largestPayload(_ slot: Int, _ head: MessageHead) -> Int {
     let room =
       connections[slot].flags.contains(.implicit)
@@ -44,6 +105,7 @@ extension Endpoint {
   }
 
   /// The largest payload that a single packet in a datagram of its own can have.
+  @inline(__always)
   func singlePacketRoom(_ slot: Int, _ head: MessageHead) -> Int {
     let session = connections[slot].flags.contains(.implicit) ? 0 : WireFormat.sessionSize
     return WireFormat.maxDatagram - PacketHeader.size - session - head.blockSize
@@ -52,34 +114,33 @@ extension Endpoint {
   /// Hands a message that counts as queued to whatever sends it.
   private mutating func put(
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic,
-    _ options: SendOptions, _ shared: [UInt8]?, deadline: Instant, at now: Instant
+    _ options: SendOptions, _ shared: MessageBytes?, deadline: Instant, at now: Instant
   ) {
-    traffic.messagesSent &+= 1
-    traffic.idleBeats = 0
+    passedOn(message.count, traffic)
     if connections[slot].flags.contains(.onDemand) {
       messageMoved(slot, traffic, isOurs: true, at: now)
     }
-    traffic.bytesSent &+= UInt64(message.count)
-    counters.messagesSent &+= 1
     let isUDP = connections[slot].transport == .udp
     if isUDP, isTracked(head, message.count, options, slot) {
       putIntoOutbox(
         head, message, shared: shared, slot, traffic, options, deadline: deadline, at: now)
       armExpiry(slot, traffic, deadline)
     } else if options.waits || mustWait(head, message.count, slot, traffic, isUDP) {
-      let bytes = shared ?? [UInt8](copying: message)
+      let bytes = shared ?? MessageBytes(copying: message)
       wait(
         WaitingMessage(head: head, bytes: bytes, options: options, deadline: deadline), slot,
         traffic)
     } else if isUDP {
-      pack(head, message, slot, traffic, counts: true, at: now)
+      pack(
+        head, message, slot, traffic, counts: true, isAlone: options.isAlone, at: now)
     } else {
-      writeFrame(head, message, slot, traffic, options)
+      writeFrame(head, message, slot, traffic, options, shared: shared)
     }
   }
 
   /// Whether a message stays in its own form: over UDP one that needs several packets, over TCP
   /// one that would overtake others.
+  @inline(__always)
   private func mustWait(
     _ head: MessageHead, _ count: Int, _ slot: Int, _ traffic: Traffic, _ isUDP: Bool
   ) -> Bool {
@@ -87,6 +148,7 @@ extension Endpoint {
   }
 
   /// Whether a message over UDP is sent until it is acknowledged.
+  @inline(__always)
   private func isTracked(
     _ head: MessageHead, _ count: Int, _ options: SendOptions, _ slot: Int
   ) -> Bool {
@@ -114,6 +176,7 @@ extension Endpoint {
 
   /// The number of a message that has one; only requests that are sent again need theirs in
   /// order.
+  @inline(__always)
   func takeMessageID(_ traffic: Traffic) -> UInt32 {
     let messageID = traffic.nextMessageID
     traffic.nextMessageID &+= 1
@@ -213,6 +276,7 @@ extension Endpoint {
   // MARK: Marks
 
   /// Whether connection and box are below their marks.
+  @inline(__always)
   func takesMore(_ traffic: Traffic) -> Bool {
     traffic.queuedMessages < traffic.markMessages && traffic.queuedBytes < traffic.markBytes
       && queuedMessages < Int(limits.sendMarkMessages)
@@ -239,6 +303,7 @@ extension Endpoint {
     if !awaitingBox.isEmpty, isBoxBelowHalf { tellAllWritable() }
   }
 
+  @inline(__always)
   private var isBoxBelowHalf: Bool {
     (queuedMessages * 2 < Int(limits.sendMarkMessages) || queuedMessages == 0)
       && (queuedBytes < Int(clamping: limits.sendMarkBytes / 2) || queuedBytes == 0)

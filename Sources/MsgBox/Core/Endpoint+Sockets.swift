@@ -14,6 +14,9 @@ extension Endpoint {
     return owner == ConnectionRecord.noSlot ? nil : Int(owner)
   }
 
+  /// The listener or connection that a socket belongs to; nil if that has ended.
+  func handle(ofOwner socket: SocketID) -> Handle? { owner(socket).map { handle($0) } }
+
   mutating func claim(_ socket: SocketID, _ kind: SocketState.Kind, owner: Int) {
     let index = Int(socket.rawValue)
     while sockets.count <= index { sockets.append(SocketState()) }
@@ -29,6 +32,8 @@ extension Endpoint {
     if let stream = sockets[index].stream {
       timers.cancel(&stream.timer)
       holdNothing(stream)
+      stream.out.clear()
+      rest(socket)
     }
     sockets[index] = SocketState()
   }
@@ -70,11 +75,10 @@ extension Endpoint {
     let index = Int(socket.rawValue)
     sockets[index].isBlocked = blocked
     guard !blocked else { return }
-    if sockets[index].stream != nil {
-      markStreamReady(socket)
-    } else if !sockets[index].out.isEmpty {
-      markReady(socket)
+    if sockets[index].kind == .stream {
+      return markStreamReady(socket)
     }
+    if !sockets[index].out.isEmpty { markReady(socket) }
     while let entry = sockets[index].parked.popFirst() { unpark(entry) }
   }
 
@@ -90,17 +94,23 @@ extension Endpoint {
 
   // MARK: Datagrams
 
+  /// A datagram came of which there was more than the `count` bytes that were received.
+  package mutating func receivedTruncated(_ count: Int) {
+    counters.datagramsReceived &+= 1
+    counters.bytesReceived &+= UInt64(count)
+    counters.drop(.truncated)
+  }
+
   /// Sends a packet of a connection that carries no message, in a datagram of its own or as a
   /// frame. `isLast` says that nothing repeats it, so that it is not dropped for want of room.
   mutating func sendControl(
     _ packet: ControlPacket, session: UInt64?, _ slot: Int, isLast: Bool = false
   ) {
-    let connection = connections[slot]
     enqueue(
       OutDatagram(
-        content: .control(packet, session: session), remote: connection.remote,
-        local: connection.sendLocal),
-      on: connection.socket, isLast: isLast)
+        content: .control(packet, session: session), remote: connections[slot].remote,
+        local: connections[slot].sendLocal),
+      on: connections[slot].socket, isLast: isLast)
   }
 
   /// Answers a datagram of somebody who is no connection.

@@ -2,10 +2,13 @@
 extension Endpoint {
   /// Queues a one-way message of a connection that has not ended.
   mutating func send(
-    _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions, shared: [UInt8]?,
+    _ message: Span<UInt8>, _ slot: Int, _ options: SendOptions, shared: MessageBytes?,
     owes: Bool = true, at now: Instant
   ) -> Status {
     guard options.isValid else { return .invalidArgument }
+    if options.isPlain, !options.isAlone, owes, shared == nil {
+      return queue(MessageHead(kind: .oneWay), message, slot, traffic(slot), at: now)
+    }
     return queue(
       MessageHead(kind: .oneWay), message, slot, options, shared: shared, owes: owes, at: now)
   }
@@ -13,8 +16,8 @@ extension Endpoint {
   /// Queues a one-way message to every open connection of a listener. Who does not take it is told
   /// to `skipped`, with the reason. Returns to how many it was queued.
   package mutating func broadcast(
-    _ message: Span<UInt8>, from listener: Handle, options: SendOptions, at now: Instant,
-    skipped: (Handle, Status) -> Void
+    _ message: Span<UInt8>, from listener: Handle, options: SendOptions,
+    shared: MessageBytes? = nil, at now: Instant, skipped: (Handle, Status) -> Void
   ) -> Result<Int, Status> {
     switch openListener(listener) {
     case .failure(let status): return .failure(status)
@@ -23,7 +26,7 @@ extension Endpoint {
       // What must be kept until its turn is kept once for all.
       let needsCopy =
         options.isReliable || options.waits || message.count > WireFormat.maxLonePayload
-      let shared = needsCopy ? [UInt8](copying: message) : nil
+      let shared = shared ?? (needsCopy ? MessageBytes(copying: message) : nil)
       var reached = 0
       for slot in connections.members(of: state.connections)
       where connections[slot].phase == .open {
@@ -38,7 +41,8 @@ extension Endpoint {
   /// those that are at their marks. Returns whom it was queued to; `noPeer` if there is no
   /// connection, `wouldBlock` if all are at their marks.
   package mutating func sendAny(
-    _ message: Span<UInt8>, from listener: Handle, options: SendOptions, at now: Instant
+    _ message: Span<UInt8>, from listener: Handle, options: SendOptions,
+    shared: MessageBytes? = nil, at now: Instant
   ) -> Result<Handle, Status> {
     switch openListener(listener) {
     case .failure(let status): return .failure(status)
@@ -49,7 +53,7 @@ extension Endpoint {
         connections.unlink(slot, from: &state.connections)
         connections.append(slot, to: &state.connections)
         guard connections[slot].phase == .open else { continue }
-        let status = send(message, slot, options, shared: nil, owes: false, at: now)
+        let status = send(message, slot, options, shared: shared, owes: false, at: now)
         if status == .ok { return .success(handle(slot)) }
         if failure != .wouldBlock { failure = status }
       }

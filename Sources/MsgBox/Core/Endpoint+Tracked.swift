@@ -67,7 +67,7 @@ extension Endpoint {
   /// Puts the ack that is owed behind what the open datagram has.
   mutating func appendOwedAck(_ slot: Int, _ traffic: Traffic, at now: Instant) {
     guard traffic.received?.owesAck == true, var builder = traffic.builder.take() else { return }
-    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
     traffic.builder = builder
   }
 
@@ -76,7 +76,7 @@ extension Endpoint {
   {
     guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return nil }
     var builder = DatagramBuilder(buffer: takeBuffer())
-    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
+    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
     guard builder.isEmpty else { return builder }
     giveBack(builder.seal())
     return nil
@@ -96,6 +96,12 @@ extension Endpoint {
     if traffic.inbox == nil {
       traffic.inbox = ChannelInbox(firstPlace: configuration.firstNumber)
     }
+    let payload = Payload.input(
+      offset: packet.payload.lowerBound, count: packet.payload.count)
+    // Mostly it is the next of its channel, and a packet is all of it.
+    if packet.header.numPackets == 1, fullReceivers == 0, traffic.inbox?.pass(place) == true {
+      return tell(.message, slot, payload)
+    }
     switch traffic.inbox?.check(place) ?? .refused {
     case .duplicate: return drop(.duplicate, slot)
     case .refused: return refuse(.memory, slot)
@@ -106,12 +112,10 @@ extension Endpoint {
       guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
         return
       }
-      arrived(place, .owned(bytes), bytes.count, datagram, slot, traffic)
+      arrived(place, own(bytes), datagram, slot, traffic)
+      giveBackWhole()
     } else {
-      let count = packet.payload.count
-      arrived(
-        place, .input(offset: packet.payload.lowerBound, count: count), count, datagram, slot,
-        traffic)
+      arrived(place, payload, datagram, slot, traffic)
     }
   }
 
@@ -126,13 +130,13 @@ extension Endpoint {
 
   /// A reliable message is complete: it is delivered, or kept until those before it are there.
   private mutating func arrived(
-    _ place: ChannelPlace, _ payload: Payload, _ count: Int, _ datagram: Span<UInt8>, _ slot: Int,
+    _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
     _ traffic: Traffic
   ) {
     if traffic.inbox?.arrived(place) == true {
-      tell(.message, slot, count == 0 ? .none : payload, count)
+      tell(.message, slot, payload)
       while let next = traffic.inbox?.next(place.channel) {
-        tell(.message, slot, next.isEmpty ? .none : .owned(next), next.count)
+        tell(.message, slot, own(next))
       }
     } else {
       keep(place, payload, datagram, slot, traffic)
@@ -144,18 +148,14 @@ extension Endpoint {
     _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
     _ traffic: Traffic
   ) {
-    switch payload {
-    case .none:
-      traffic.inbox?.keep(place, [])
-    case .owned(let bytes):
-      traffic.inbox?.keep(place, bytes)
-    case .input(let offset, let count):
-      guard count + ChannelInbox.overhead <= allowance(slot, traffic) else {
-        return refuse(.memory, slot)
-      }
-      let bytes = datagram.extracting(offset..<offset + count)
-      traffic.inbox?.keep(place, [UInt8](copying: bytes))
+    guard payload.place != .owned else {
+      traffic.inbox?.keep(place, takeWhole())
+      return
     }
+    guard payload.count + ChannelInbox.overhead <= allowance(traffic) else {
+      return refuse(.memory, slot)
+    }
+    traffic.inbox?.keep(place, [UInt8](copying: datagram.extracting(payload.range)))
   }
 
   // MARK: Fragments
@@ -189,9 +189,9 @@ extension Endpoint {
     }
     hold(traffic)
     receiveMessage(
-      packet.kind, packet.header, messageID: messageID,
-      payload: bytes.isEmpty ? .none : .owned(bytes), count: bytes.count, slot, isTracked: true,
-      at: now)
+      packet.kind, packet.header, messageID: messageID, payload: own(bytes), slot,
+      isTracked: true, at: now)
+    giveBackWhole()
   }
 
   /// Adds a fragment to its message; the bytes of the message if that is complete.
@@ -204,12 +204,20 @@ extension Endpoint {
     let result = traffic.reassembly?.add(
       FragmentKey(kind: kind, messageID: messageID), replyID: packet.header.replyID,
       numPackets: packet.header.numPackets, packetID: packet.header.packetID,
-      payload: datagram.extracting(packet.payload), largest: ownLargest(slot),
-      allowance: allowance(slot, traffic),
-      isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true, at: now)
-    drop(.incomplete, slot, count: UInt64(traffic.reassembly?.takeFreed() ?? 0))
+      payload: datagram.extracting(packet.payload), largest: traffic.largest,
+      allowance: allowance(traffic),
+      isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true,
+      buffers: &largeBuffers, at: now)
+    if let freed = traffic.reassembly?.takeFreed(), freed > 0 {
+      drop(.incomplete, slot, count: UInt64(freed))
+    }
     hold(traffic)
-    armReassembly(slot, traffic)
+    // What is reliable does not grow old, unless nobody else visits the connection.
+    if traffic.reassemblyTimer == .none,
+      kind != .reliable || connections[slot].flags.contains(.onDemand)
+    {
+      armReassembly(slot, traffic)
+    }
     switch result {
     case .complete(let bytes): return bytes
     case .incomplete, nil: break
@@ -222,8 +230,8 @@ extension Endpoint {
 
   /// By how much what a connection holds may grow: to the largest message, with what is counted
   /// besides the bytes of its pieces, and all that may be with it.
-  private func allowance(_ slot: Int, _ traffic: Traffic) -> Int {
-    let largest = ownLargest(slot)
+  private func allowance(_ traffic: Traffic) -> Int {
+    let largest = traffic.largest
     let own = largest + largest / 16 + 4096 + Outbox.heldLimit - traffic.heldBytes
     return max(min(own, Int(clamping: limits.receiveBytes) - heldBytes), 0)
   }

@@ -23,6 +23,7 @@ package struct EndpointConfiguration: Sendable {
 /// event's `.input` payload refers to the bytes of that input), then the actions, and before
 /// waiting the transmits and stream bytes; only then ask for the deadline.
 package struct Endpoint: ~Copyable {
+  private let inPlace = InPlace()
   let configuration: EndpointConfiguration
   var random: RandomSource
   /// Makes the tokens of path challenges unguessable without keeping them.
@@ -37,16 +38,14 @@ package struct Endpoint: ~Copyable {
   var pendingCloses = PendingCloses()
   /// The rotations, one for each pace of heartbeats.
   var rotations: [OutBeats] = []
-  var pendingHellos = PendingHellos()
+  var pendingHellos: PendingHellos
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
-  /// Server connections by the id that we send with: who is meant by a close that says "unknown
-  /// session".
-  var bySendSession: [UInt64: UInt32] = [:]
+  var bySendSession: SendSessions
   var answerBudget: AnswerBudget
   var timers = TimerQueue()
 
-  var sockets: [SocketState] = []
+  var sockets = Pages<SocketState>()
   /// UDP sockets with something to send, and streams.
   var readySockets = FIFO<SocketID>()
   var readyStreams = FIFO<SocketID>()
@@ -79,23 +78,36 @@ package struct Endpoint: ~Copyable {
   var arriving: ArrivingDatagram?
   /// The ranges of the ack at hand, for reuse.
   var ackRanges: [(first: UInt32, last: UInt32)] = []
-  /// The payload of each get over UDP that may be sent again, by its slot; and emptied buffers, for
-  /// reuse.
-  var getBytes: [[UInt8]] = []
-  var spareGetBytes: [[UInt8]] = []
+  /// The payload of each get over UDP that may be sent again.
+  var getPayloads = GetPayloads()
   /// Reliable messages that are done, for reuse.
   var outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
   package internal(set) var trackedReceived: UInt64 = 0
   /// A reply that is sent again, for reuse.
   var repeated: [UInt8] = []
-  /// Emptied datagram buffers, for reuse.
+  var largeBuffers = LargeBuffers()
+  /// What streams needed that have nothing to do now, for reuse.
+  var spareStreams: [StreamState] = []
+  /// A packet that carries no message, for reuse.
+  var controlBytes: [UInt8] = []
+  /// Datagram buffers that wait to be used again.
   var buffers: [[UInt8]] = []
 
-  var events = FIFO<CoreEvent>()
+  var events = FIFO<WaitingEvent>()
+  /// Those of them that are no messages, in their order.
+  var otherEvents = FIFO<CoreEvent>()
+  /// The owned bytes of messages among them, in their order.
+  var eventBytes = FIFO<[UInt8]>()
+  /// Those of the event that was polled last, until somebody takes them.
+  var polledBytes: [UInt8] = []
+  /// A message that came in pieces and is at hand: an event takes it over, or it is given back.
+  var wholeMessage: [UInt8] = []
   var actions = FIFO<Action>()
   /// The slot whose last event was handed out: freed when the next one is asked for.
   var deliveredEnd: Int?
+  /// The event that was handed out last has left something to do to the next call.
+  private var polledLeavesWork = false
 
   package internal(set) var counters = Counters()
 
@@ -104,6 +116,8 @@ package struct Endpoint: ~Copyable {
     self.random = random
     challengeKey = self.random.word() | 1
     answerBudget = AnswerBudget(key: self.random.word())
+    pendingHellos = PendingHellos(key: self.random.word())
+    bySendSession = SendSessions(key: self.random.word())
     turnDatagramsLeft = Int(limits.turnDatagrams)
     requests = Slab(maxSlots: min(configuration.maxOpenRequests, Handle.maxSlots))
   }
@@ -125,10 +139,12 @@ package struct Endpoint: ~Copyable {
 
   // MARK: Slots and handles
 
+  @inline(__always)
   func handle(_ slot: Int) -> Handle {
     Handle(box: configuration.box, slot: slot, generation: connections.generation(slot))
   }
 
+  @inline(__always)
   func slot(_ handle: Handle) -> Int? {
     guard handle.box == configuration.box,
       connections.contains(handle.slot, generation: handle.generation)
@@ -148,21 +164,27 @@ package struct Endpoint: ~Copyable {
   }
 
   /// What a connection needs for messages, made on first use.
+  @inline(__always)
   mutating func traffic(_ slot: Int) -> Traffic {
     if let traffic = connections[slot].traffic { return traffic }
-    let traffic = Traffic(options(slot))
+    return makeTraffic(slot)
+  }
+
+  @inline(never)
+  private mutating func makeTraffic(_ slot: Int) -> Traffic {
+    let traffic = Traffic(options(slot), largest: ownLargest(slot))
     if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic
     return traffic
   }
 
-  /// A session id: 56 random bits that no session of this box has, under a byte that is free for
-  /// steering.
-  mutating func newSession() -> UInt64 {
+  /// A session id: 56 random bits, such that no session of this box has it, under the byte that
+  /// steers its datagrams where several sockets share a port; 0 elsewhere.
+  mutating func newSession(under steering: UInt8 = 0) -> UInt64 {
     while true {
-      let session = random.word() >> 8
-      if session != 0, connStatus.slot(session) == nil, pendingHellos.slot(session: session) == nil,
-        tombstones.slot(session: session) == nil
+      let session = random.word() >> 8 | UInt64(steering) << 56
+      if session != 0, connStatus.slot(session, in: connections) == nil,
+        pendingHellos.slot(session: session) == nil, tombstones.slot(session: session) == nil
       {
         return session
       }
@@ -171,52 +193,134 @@ package struct Endpoint: ~Copyable {
 
   // MARK: Events
 
+  /// Whether an event or an action waits to be polled.
+  package var hasNews: Bool { !events.isEmpty || !actions.isEmpty }
+
   /// How many events wait to be polled.
   package var waitingEvents: Int { events.count }
 
   mutating func emit(
     _ kind: EventKind, _ slot: Int, _ status: Status = .ok, systemError: Int32 = 0,
-    payload: Payload = .none, getContext: UInt = 0, request: Handle = .none, next: Handle = .none,
-    undelivered: Int = 0
+    getContext: UInt = 0, next: Handle = .none, undelivered: Int = 0
   ) {
-    var event = CoreEvent(
-      kind: kind, status: status, systemError: systemError, handle: handle(slot))
-    let listener = connections[slot].listener
-    if listener != ConnectionRecord.noSlot { event.listener = handle(Int(listener)) }
-    event.payload = payload
+    var event = CoreEvent(kind, status, handle: handle(slot), listener: listenerHandle(slot))
+    event.systemError = systemError
     event.getContext = getContext
-    event.request = request
     event.next = next
     event.undelivered = undelivered
-    events.append(event)
+    otherEvents.append(event)
+    events.append(WaitingEvent(kind: kind))
+  }
+
+  private func listenerHandle(_ slot: Int) -> Handle {
+    let listener = connections[slot].listener
+    return listener == ConnectionRecord.noSlot ? .none : handle(Int(listener))
   }
 
   /// The next event, or nil. What the event before it ended is freed by this call.
   package mutating func pollEvent() -> CoreEvent? {
-    settlePolledMessage()
-    if let slot = deliveredEnd {
-      deliveredEnd = nil
-      if connections[slot].role == .listener { listenerCount -= 1 }
-      forgetUntaken(slot)
-      connections.remove(slot)
-    }
-    guard var event = events.popFirst() else {
-      events.shrink(to: 1024)
+    guard let next = pollWaiting() else { return nil }
+    return next.isMessage ? message(next) : pollOther()
+  }
+
+  /// What `pollEvent` does in two steps: `message` or `pollOther` must follow, which gives the
+  /// event.
+  @inline(__always)
+  mutating func pollWaiting() -> WaitingEvent? {
+    if polledLeavesWork { finishPolled() }
+    guard let next = events.popFirst() else {
+      events.shrink(to: 4096)
       return nil
     }
+    return next
+  }
+
+  /// The event of a message that was polled.
+  @inline(__always)
+  mutating func message(_ polled: WaitingEvent) -> CoreEvent {
+    if polled.payload.place == .owned || keepsMessages {
+      preparePolled(Int(polled.slot), polled.payload.place, polled.payload.count)
+    }
+    let slot = Int(polled.slot)
+    // No connection goes before its events were polled, and no listener before its connections.
+    var event = CoreEvent(polled.kind, handle: handle(slot), listener: listenerHandle(slot))
+    event.payload = polled.payload
+    if polled.kind == .request { event.request = Handle(rawValue: polled.word) }
+    if polled.kind == .reply { event.getContext = UInt(polled.word) }
+    // As they are at delivery: an earlier event of the same input may have set the context.
+    event.userWords = connections[slot].userWords
+    return event
+  }
+
+  /// The event that is no message and was polled.
+  @inline(never)
+  mutating func pollOther() -> CoreEvent? {
+    guard var event = otherEvents.popFirst() else { return nil }
+    otherEvents.shrink(to: 64)
     let slot = event.handle.slot
-    // As it is at delivery: an earlier event of the same input may have set the context.
     event.userWords = connections[slot].userWords
     switch event.kind {
     case .listeningError, .listeningEnded, .connectionSetupError, .connectionClosed,
       .connectionLost:
       deliveredEnd = slot
-    case .message, .request, .reply:
-      messagePolled(event)
+      polledLeavesWork = true
     default:
       break
     }
     return event
+  }
+
+  /// What only some messages need when they are polled.
+  @inline(never)
+  private mutating func preparePolled(_ slot: Int, _ place: Payload.Place, _ count: Int) {
+    polledLeavesWork = true
+    if place == .owned { polledBytes = eventBytes.popFirst() ?? [] }
+    if keepsMessages { messagePolled(slot, bytes: count) }
+  }
+
+  /// What the event that was polled last leaves behind.
+  @inline(never)
+  private mutating func finishPolled() {
+    polledLeavesWork = false
+    if !polledBytes.isEmpty { largeBuffers.give(takePolledBytes()) }
+    settlePolledMessage()
+    guard let slot = deliveredEnd else { return }
+    deliveredEnd = nil
+    if connections[slot].role == .listener { listenerCount -= 1 }
+    forgetUntaken(slot)
+    connections.remove(slot)
+  }
+
+  /// The owned bytes of the event that was polled last; none if they lie elsewhere or were taken.
+  /// Whoever takes them should give them back.
+  package mutating func takePolledBytes() -> [UInt8] {
+    var bytes: [UInt8] = []
+    swap(&bytes, &polledBytes)
+    return bytes
+  }
+
+  /// Takes back the owned bytes of an event that was delivered, for another message.
+  package mutating func giveBackPolled(_ bytes: consuming [UInt8]) { largeBuffers.give(bytes) }
+
+  // MARK: Messages that came in pieces
+
+  /// Makes bytes those of the message at hand.
+  mutating func own(_ bytes: consuming [UInt8]) -> Payload {
+    giveBackWhole()
+    wholeMessage = bytes
+    return .owned(count: wholeMessage.count)
+  }
+
+  /// The bytes of the message at hand, for somebody who keeps them.
+  mutating func takeWhole() -> [UInt8] {
+    var bytes: [UInt8] = []
+    swap(&bytes, &wholeMessage)
+    return bytes
+  }
+
+  /// Nobody has taken over the message at hand.
+  mutating func giveBackWhole() {
+    if wholeMessage.capacity > 0 { largeBuffers.give(takeWhole()) }
   }
 
   package mutating func pollAction() -> Action? { actions.popFirst() }

@@ -1,7 +1,7 @@
 /// Peers of `implicit` listeners, which have no session id on the wire, by socket and address; and
 /// for a second after their end their ghosts, so that a heartbeat that comes late does not bring
 /// them back.
-struct ImplicitPeers {
+struct ImplicitPeers: ~Copyable {
   struct Key: Hashable {
     var socket: SocketID
     var remote: Address
@@ -34,7 +34,7 @@ struct ImplicitPeers {
 
   mutating func forgetGhosts(at now: Instant) {
     while let ghost = ghosts.first, ghost.until <= now {
-      _ = ghosts.popFirst()
+      ghosts.dropFirst()
       // The peer may have come back since, or become another ghost.
       if entries[ghost.key] == .ghost(until: ghost.until) { entries[ghost.key] = nil }
     }

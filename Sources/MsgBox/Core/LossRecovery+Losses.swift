@@ -3,10 +3,11 @@ extension LossRecovery {
   // MARK: Timers
 
   /// When `timeout` is due.
+  @inline(__always)
   package var deadline: Instant? {
     if let lossTime { return lossTime }
     guard outstanding == 0 else { return probeBase + backoff }
-    return datagrams.isLarge ? forgetTime : nil
+    return isLarge ? max(probeBase + memory, forgetTime ?? probeBase) : nil
   }
 
   /// Does what is due: finds datagrams lost by their age, or else, after a probe timeout, owes one
@@ -19,9 +20,11 @@ extension LossRecovery {
       probe(at: now)
     }
     forget(at: now)
+    if outstanding == 0 { shrink() }
   }
 
   /// The probe timeout doubles with each: RFC 9002, section 6.2.1.
+  @inline(__always)
   private var backoff: Interval {
     let timeout = roundTrip.probeTimeout
     return min(timeout * (1 << min(probeCount, 32)), max(timeout, Self.longestBackoff))
@@ -120,13 +123,28 @@ extension LossRecovery {
   // MARK: Forgetting
 
   /// How long a lost datagram is remembered, in case it was only late.
+  @inline(__always)
   private var memory: Interval { roundTrip.probeTimeout * 3 }
 
+  @inline(__always)
   private var forgetTime: Instant? { datagrams.oldestSettled.map { $0 + memory } }
 
   mutating func forget(at now: Instant) {
     datagrams.forget(lostFor: memory, limit: outstanding + Self.rememberedMost, at: now)
-    if outstanding == 0 { datagrams.shrink() }
+  }
+
+  // MARK: Memory
+
+  /// Whether giving the memory of a burst back is worth a wake-up.
+  @inline(__always)
+  private var isLarge: Bool { datagrams.isLarge || acked.isLarge || lost.isLarge }
+
+  /// Gives the memory of a burst back. Not before nothing was sent for a while, or bursts that
+  /// follow each other would allocate it again and again.
+  private mutating func shrink() {
+    datagrams.shrink()
+    acked.shrink()
+    lost.shrink()
   }
 }
 

@@ -51,8 +51,8 @@ package struct LossRecovery {
   /// The newest run of lost datagrams, for persistent congestion.
   var lostRun: LostRun?
   var ack = AckInProgress()
-  var acked = FIFO<FrameRef>()
-  var lost = FIFO<FrameRef>()
+  var acked = Ring<FrameRef>()
+  var lost = Ring<FrameRef>()
 
   /// - Parameter firstNumber: the number of the first datagram, 0 but in tests.
   package init(now: Instant, firstNumber: UInt64 = 0) {
@@ -91,11 +91,13 @@ package struct LossRecovery {
   // MARK: Sending
 
   /// Whether the window and the pacer let a datagram of full size go now, or a probe is owed.
+  @inline(__always)
   package func maySend(at now: Instant) -> Bool {
     probesOwed > 0 || (windowIsOpen && paced(at: now))
   }
 
   /// When the pacer lets a datagram go that the window would let go; nil if it holds nothing back.
+  @inline(__always)
   package func pacedUntil(at now: Instant) -> Instant? {
     guard probesOwed == 0, windowIsOpen, !paced(at: now) else { return nil }
     return pacer.opens(window: window, smoothed: roundTrip.smoothed)
@@ -124,8 +126,10 @@ package struct LossRecovery {
     sentCount &+= 1
   }
 
+  @inline(__always)
   private var windowIsOpen: Bool { bytesInFlight <= window - NewReno.datagram }
 
+  @inline(__always)
   private func paced(at now: Instant) -> Bool {
     pacer.allows(at: now, window: window, smoothed: roundTrip.smoothed)
   }
@@ -139,9 +143,7 @@ package struct LossRecovery {
   /// A frame of a datagram that was acknowledged, in the order of sending; nil when all were taken.
   /// A frame that was sent again may come more than once.
   package mutating func takeAcked() -> FrameRef? {
-    if let frame = acked.popFirst() { return frame }
-    if outstanding == 0 { acked.shrink(to: 256) }
-    return nil
+    acked.popFirst()
   }
 
   /// Whether `takeLost` has something.
@@ -150,9 +152,7 @@ package struct LossRecovery {
   /// A frame that is to be sent again, because its datagram was lost or for a probe, in the order of
   /// sending; nil when all were taken.
   package mutating func takeLost() -> FrameRef? {
-    if let frame = lost.popFirst() { return frame }
-    if outstanding == 0 { lost.shrink(to: 256) }
-    return nil
+    lost.popFirst()
   }
 
   // MARK: Numbers

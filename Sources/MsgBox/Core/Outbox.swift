@@ -2,13 +2,13 @@
 /// replies of several packets. It says which packets go into the next datagram.
 final class Outbox {
   /// Messages of one channel, in their order; or requests and replies, whose order means nothing.
-  private struct Lane {
+  struct Lane {
     /// Nil: requests and replies.
     var channel: UInt8?
     /// Messages of which a packet is still to be sent for the first time.
-    var unsent = FIFO<UInt32>()
+    var unsent = Ring<UInt32>()
     /// Those of a channel that have begun, from the first one that is not done, by their places.
-    var begun = FIFO<UInt32>()
+    var begun = Ring<UInt32>()
     var nextPlace: UInt32
 
     init(channel: UInt8?, firstPlace: UInt32) {
@@ -17,9 +17,10 @@ final class Outbox {
     }
   }
 
-  /// A message, or what is left of one that is done before an older one.
-  private struct Position {
-    var message: OutboxMessage?
+  /// A message by its number, and its slot in the pool.
+  struct Entry {
+    var number: UInt32
+    var slot: Int
   }
 
   /// No message begins that is so many behind the oldest one that is not done, of whatever channel:
@@ -30,27 +31,36 @@ final class Outbox {
   /// larger may be besides (notes.md 6.4).
   static let heldLimit = 4_194_304
 
+  /// In `slots`: the message is done before an older one, and nothing is left of it.
+  private static let gone = UInt32.max
+
   var recovery: LossRecovery
   /// Packets that were sent again.
-  private(set) var resent: UInt64 = 0
-  /// What has become of messages, for the owner to take.
+  var resent: UInt64 = 0
+  /// Messages that were done since the owner last asked, and their bytes; but for those that ended
+  /// with their connection.
+  var doneMessages = 0
+  var doneBytes = 0
+  /// What has become of messages that were not acknowledged, or whose program wants to know, for the
+  /// owner to take.
   var outcomes = FIFO<Outcome>()
 
-  private let pool: OutboxPool
+  let pool: OutboxPool
   private let firstNumber: UInt32
-  private var messages = FIFO<Position>()
-  /// The number of the first of `messages`.
+  /// Slots of the messages, by their numbers.
+  private var slots = Ring<UInt32>()
+  /// The number of the first of `slots`.
   private var base: UInt32
-  private var lanes: [Lane] = []
+  var lanes: [Lane] = []
   /// The lane that comes first next time.
-  private var turn = 0
+  var turn = 0
   /// Entries of all `unsent`.
-  private var unsentCount = 0
+  var unsentCount = 0
   /// By what is begun: of messages that fit below `heldLimit` together, and larger ones.
   private var heldBytes = 0
   private var largeHeld = 0
   /// A packet to be sent again that had no room in the last datagram.
-  private var stashed: FrameRef?
+  var stashed: FrameRef?
   private var byKey: [UInt64: UInt32] = [:]
   /// Requests by message id, for those who give them up.
   private var requests: [UInt32: UInt32] = [:]
@@ -64,7 +74,7 @@ final class Outbox {
   }
 
   /// Whether everything was acknowledged or given up.
-  var isEmpty: Bool { messages.isEmpty }
+  var isEmpty: Bool { slots.isEmpty }
 
   /// Whether there may be a packet to send; if not, acknowledgements or losses are waited for.
   var hasWork: Bool { unsentCount > 0 || stashed != nil || recovery.hasLost }
@@ -74,177 +84,106 @@ final class Outbox {
   /// Takes a message; one that waits with the same key is given up, and gives its place if it is
   /// of the same channel. `shared` is the same payload, if there is an array of it.
   func append(
-    _ head: MessageHead, _ payload: Span<UInt8>, shared: [UInt8]?, _ options: SendOptions,
+    _ head: MessageHead, _ payload: Span<UInt8>, shared: MessageBytes?, _ options: SendOptions,
     deadline: Instant
   ) {
-    let isReliable = head.kind == .reliable
-    let lane = lane(isReliable ? options.channel : nil)
-    let packetSize = isReliable ? WireFormat.reliableFragment : WireFormat.requestFragment
-    if options.key != 0, let number = byKey[options.key], let old = message(number),
-      old.state == .waiting
-    {
-      guard old.lane != lane else {
-        outcomes.append(Outcome(status: .superseded, bytes: old.size, options: old.options))
-        old.set(payload, shared, packetSize: packetSize)
-        old.options = options
-        old.deadline = deadline
-        return
-      }
-      finish(number, old, .superseded)
-    }
-    let message = pool.take()
-    message.head = head
-    message.options = options
-    message.deadline = deadline
-    message.state = .waiting
-    message.lane = lane
-    message.set(payload, shared, packetSize: packetSize)
-    let number = base &+ UInt32(truncatingIfNeeded: messages.count)
+    let lane = lane(head.kind == .reliable ? options.channel : nil)
+    if options.key != 0, replaced(by: payload, shared, options, lane, deadline: deadline) { return }
+    let slot = pool.take()
+    pool.messages[slot].accept(head, payload, shared, options, deadline: deadline, lane: lane)
+    let number = base &+ UInt32(truncatingIfNeeded: slots.count)
     if options.key != 0 { byKey[options.key] = number }
     if head.kind == .request, let messageID = head.messageID { requests[messageID] = number }
     lanes[lane].unsent.append(number)
     unsentCount += 1
-    messages.append(Position(message: message))
+    slots.append(UInt32(truncatingIfNeeded: slot))
+  }
+
+  /// Gives up the message that waits with the same key; true if the new one has its place.
+  private func replaced(
+    by payload: Span<UInt8>, _ shared: MessageBytes?, _ options: SendOptions, _ lane: Int,
+    deadline: Instant
+  ) -> Bool {
+    guard let number = byKey[options.key], let old = slot(number),
+      pool.messages[old].state == .waiting
+    else { return false }
+    guard pool.messages[old].lane == lane else {
+      finish(Entry(number: number, slot: old), .superseded)
+      return false
+    }
+    let message = pool.messages[old]
+    tell(.superseded, message.size, message.options)
+    pool.messages[old].replace(payload, shared, options, deadline: deadline)
+    return true
   }
 
   private func lane(_ channel: UInt8?) -> Int {
-    if let index = lanes.firstIndex(where: { $0.channel == channel }) { return index }
+    for index in 0..<lanes.count where lanes[index].channel == channel { return index }
     lanes.append(Lane(channel: channel, firstPlace: firstNumber))
     return lanes.count - 1
   }
 
-  private func message(_ number: UInt32) -> OutboxMessage? {
-    messages[Int(number &- base)]?.message
+  /// Where the message with this number is; nil if nothing is left of it.
+  func slot(_ number: UInt32) -> Int? {
+    let offset = Int(number &- base)
+    guard offset < slots.count, case let slot = slots[offset], slot != Self.gone else {
+      return nil
+    }
+    return Int(slot)
   }
 
   /// Sends no more of a request whose reply has come, or for which nobody waits any more.
   func settleRequest(_ messageID: UInt32) {
-    guard let number = requests[messageID], let message = message(number), message.state != .done
+    guard let number = requests[messageID], let slot = slot(number),
+      pool.messages[slot].state != .done
     else { return }
-    finish(number, message, .cancelled)
+    finish(Entry(number: number, slot: slot), .cancelled)
   }
 
   /// Gives up the messages that are too late to begin; the earliest deadline of the others.
   func expire(at now: Instant) -> Instant {
     var earliest = Instant.never
     let first = base
-    for offset in 0..<UInt32(truncatingIfNeeded: messages.count) {
+    for offset in 0..<UInt32(truncatingIfNeeded: slots.count) {
       let number = first &+ offset
-      guard let message = message(number), message.state == .waiting else { continue }
-      if now > message.deadline {
-        finish(number, message, .expired)
+      guard let slot = slot(number), pool.messages[slot].state == .waiting else { continue }
+      if now > pool.messages[slot].deadline {
+        finish(Entry(number: number, slot: slot), .expired)
       } else {
-        earliest = min(earliest, message.deadline)
+        earliest = min(earliest, pool.messages[slot].deadline)
       }
     }
     return earliest
   }
 
-  // MARK: Sending
-
-  /// Puts packets into a datagram as long as they fit: first what was lost, then what was not sent
-  /// before, the lanes in turn.
-  func fill(_ builder: inout DatagramBuilder, session: UInt64?, at now: Instant) -> Filling {
-    var hasAny = false
-    while let frame = stashed ?? recovery.takeLost() {
-      stashed = nil
-      guard let message = message(frame.message), message.state == .begun,
-        !message.isAcknowledged(Int(frame.packet))
-      else { continue }
-      guard append(message, Int(frame.packet), to: &builder, session) else {
-        stashed = frame
-        return Filling(hasAny: hasAny, hasMore: true)
-      }
-      recovery.add(frame)
-      resent &+= 1
-      hasAny = true
-    }
-    while let number = nextUnsent(at: now), let message = message(number) {
-      guard append(message, message.nextPacket, to: &builder, session) else {
-        return Filling(hasAny: hasAny, hasMore: true)
-      }
-      if message.state == .waiting { begin(message, number) }
-      recovery.add(
-        FrameRef(message: number, packet: UInt16(truncatingIfNeeded: message.nextPacket)))
-      message.nextPacket += 1
-      if message.nextPacket == message.packets { popUnsent(message.lane) }
-      turn = message.lane + 1
-      hasAny = true
-    }
-    return Filling(hasAny: hasAny, hasMore: false)
-  }
-
-  private func append(
-    _ message: OutboxMessage, _ packet: Int, to builder: inout DatagramBuilder, _ session: UInt64?
-  ) -> Bool {
-    var head = message.head
-    head.numPackets = UInt16(truncatingIfNeeded: message.packets)
-    head.packetID = UInt16(truncatingIfNeeded: packet)
-    let bytes = message.bytes
-    return builder.append(
-      head, session: session, payload: bytes.span.extracting(message.range(of: packet)))
-  }
-
-  private func popUnsent(_ lane: Int) {
-    _ = lanes[lane].unsent.popFirst()
-    unsentCount -= 1
-  }
-
-  /// The message whose next packet is to be sent for the first time. If it has not begun, it has
-  /// the place that it gets when it does.
-  private func nextUnsent(at now: Instant) -> UInt32? {
-    guard unsentCount > 0 else { return nil }
-    for step in 0..<lanes.count {
-      let index = (turn + step) % lanes.count
-      while let number = lanes[index].unsent.first {
-        guard let message = message(number), message.state != .done else {
-          popUnsent(index)
-          continue
-        }
-        if message.state == .begun { return number }
-        if now > message.deadline {
-          popUnsent(index)
-          finish(number, message, .expired)
-          continue
-        }
-        guard mayBegin(message, number, index) else { break }
-        if let channel = lanes[index].channel {
-          message.head.place = ChannelPlace(channel: channel, place: lanes[index].nextPlace)
-        }
-        return number
-      }
-    }
-    return nil
-  }
+  // MARK: What the receiver may have to hold
 
   /// Whether the receiver must have room for one more message of this lane.
-  private func mayBegin(_ message: OutboxMessage, _ number: UInt32, _ index: Int) -> Bool {
-    guard number &- base < Outbox.longestSpan else { return false }
+  func mayBegin(_ entry: Entry, _ index: Int) -> Bool {
+    guard entry.number &- base < Outbox.longestSpan else { return false }
     guard lanes[index].channel != nil else { return true }
-    let cost = message.holdCost
+    let cost = pool.messages[entry.slot].holdCost
     if cost > Outbox.heldLimit {
       guard largeHeld == 0 else { return false }
     } else if heldBytes + cost > Outbox.heldLimit {
       return false
     }
-    guard let oldest = lanes[index].begun.first.flatMap({ self.message($0)?.head.place?.place })
-    else { return true }
-    return lanes[index].nextPlace &- oldest < WireFormat.channelWindow
+    // Each place from the oldest that is not done has one entry.
+    return lanes[index].begun.count < Int(WireFormat.channelWindow)
   }
 
   /// The first packet of a message is sent.
-  private func begin(_ message: OutboxMessage, _ number: UInt32) {
-    message.state = .begun
-    forgetKey(message, number)
-    guard lanes[message.lane].channel != nil else { return }
-    lanes[message.lane].nextPlace &+= 1
-    lanes[message.lane].begun.append(number)
-    hold(message, 1)
+  func begin(_ entry: Entry, _ lane: Int) {
+    let key = pool.messages[entry.slot].options.key
+    if key != 0 { forget(key, entry.number) }
+    guard lanes[lane].channel != nil else { return }
+    lanes[lane].nextPlace &+= 1
+    lanes[lane].begun.append(entry.number)
+    hold(pool.messages[entry.slot].holdCost, 1)
   }
 
   /// Counts a message that the receiver may have to hold, or no more.
-  private func hold(_ message: OutboxMessage, _ sign: Int) {
-    let cost = message.holdCost
+  private func hold(_ cost: Int, _ sign: Int) {
     if cost > Outbox.heldLimit { largeHeld += sign } else { heldBytes += sign * cost }
   }
 
@@ -252,75 +191,101 @@ final class Outbox {
 
   /// A packet was acknowledged.
   func acknowledge(_ frame: FrameRef) {
-    guard let message = message(frame.message), message.state == .begun,
-      Int(frame.packet) < message.packets, !message.isAcknowledged(Int(frame.packet))
+    guard let slot = slot(frame.message),
+      pool.messages[slot].takeAcknowledgement(Int(frame.packet))
     else { return }
-    message.acknowledge(Int(frame.packet))
-    if message.missing == 0 { finish(frame.message, message, .ok) }
+    finish(Entry(number: frame.message, slot: slot), .ok)
   }
 
-  private func finish(_ number: UInt32, _ message: OutboxMessage, _ status: Status) {
-    let channel = lanes[message.lane].channel
-    // Nobody waits for another one before it is delivered.
-    if message.state == .begun, channel == 0 { hold(message, -1) }
-    let isInOrder = message.state == .begun && channel != nil && channel != 0
-    let lane = message.lane
-    message.state = .done
-    message.clear()
-    forgetKey(message, number)
-    if message.head.kind == .request, let messageID = message.head.messageID {
+  func finish(_ entry: Entry, _ status: Status) {
+    let slot = entry.slot
+    let lane = pool.messages[slot].lane
+    let hasBegun = pool.messages[slot].state == .begun
+    pool.messages[slot].state = .done
+    let options = pool.messages[slot].options
+    if options.key != 0 { forget(options.key, entry.number) }
+    if pool.messages[slot].head.kind == .request,
+      let messageID = pool.messages[slot].head.messageID
+    {
       requests[messageID] = nil
     }
-    outcomes.append(Outcome(status: status, bytes: message.size, options: message.options))
-    if !isInOrder { letGo(number) }
-    retire(lane)
-    // It waits for one before it.
-    if isInOrder { self.message(number)?.clear(keepsMemory: false) }
-    while let first = messages.first, first.message == nil {
-      _ = messages.popFirst()
+    tell(status, pool.messages[slot].size, options)
+    if hasBegun, let channel = lanes[lane].channel {
+      finish(entry, lane, isOrdered: channel != 0)
+    } else {
+      letGo(entry)
+    }
+    while slots.first == Self.gone {
+      slots.removeFirst()
       base &+= 1
     }
-    messages.shrink(to: 1024)
+  }
+
+  /// A message of a channel that has begun is done. In an ordered one the receiver may have to hold
+  /// it until those before it are.
+  private func finish(_ entry: Entry, _ lane: Int, isOrdered: Bool) {
+    let isFirst = lanes[lane].begun.first == entry.number
+    if isFirst || !isOrdered {
+      hold(pool.messages[entry.slot].holdCost, -1)
+      letGo(entry)
+    } else {
+      pool.messages[entry.slot].clear(keepsMemory: false)
+    }
+    guard isFirst else { return }
+    lanes[lane].begun.removeFirst()
+    retire(lane)
+  }
+
+  /// Notes for the owner what has become of a message.
+  private func tell(_ status: Status, _ size: Int, _ options: SendOptions) {
+    doneMessages += 1
+    doneBytes += size
+    if status != .ok || options.wantsOutcome {
+      outcomes.append(Outcome(status: status, options: options))
+    }
   }
 
   /// Nothing of a message is needed any more but that its number was given.
-  private func letGo(_ number: UInt32) {
-    guard let message = message(number) else { return }
-    messages[Int(number &- base)] = Position(message: nil)
-    pool.giveBack(message)
+  private func letGo(_ entry: Entry) {
+    slots[Int(entry.number &- base)] = Self.gone
+    pool.giveBack(entry.slot)
   }
 
-  private func forgetKey(_ message: OutboxMessage, _ number: UInt32) {
-    if message.options.key != 0, byKey[message.options.key] == number {
-      byKey[message.options.key] = nil
-    }
+  private func forget(_ key: UInt64, _ number: UInt32) {
+    if byKey[key] == number { byKey[key] = nil }
   }
 
   /// Takes out of a lane the messages before which none is missing: of an ordered channel the
   /// receiver need not hold them any more.
   private func retire(_ lane: Int) {
     while let number = lanes[lane].begun.first {
-      if let message = message(number) {
-        guard message.state == .done else { return }
-        hold(message, -1)
-        letGo(number)
+      if let slot = slot(number) {
+        guard pool.messages[slot].state == .done else { return }
+        hold(pool.messages[slot].holdCost, -1)
+        letGo(Entry(number: number, slot: slot))
       }
-      _ = lanes[lane].begun.popFirst()
+      lanes[lane].begun.removeFirst()
     }
-    lanes[lane].begun.shrink(to: 256)
-    lanes[lane].unsent.shrink(to: 256)
+  }
+
+  /// Gives the memory of a burst back, if nothing is left of it.
+  func shrink() {
+    slots.shrink()
+    for lane in lanes.indices {
+      lanes[lane].begun.shrink()
+      lanes[lane].unsent.shrink()
+    }
   }
 
   /// Gives everything up, for the reason that the connection has ended.
   func abandon() {
-    while let position = messages.popFirst() {
-      guard let message = position.message else { continue }
-      if message.state != .done {
-        outcomes.append(
-          Outcome(status: .connectionEnded, bytes: message.size, options: message.options))
+    while let slot = slots.popFirst() {
+      guard slot != Self.gone else { continue }
+      let index = Int(slot)
+      if pool.messages[index].state != .done {
+        outcomes.append(Outcome(status: .connectionEnded, options: pool.messages[index].options))
       }
-      message.clear()
-      pool.giveBack(message)
+      pool.giveBack(index)
     }
   }
 }

@@ -15,56 +15,77 @@ struct PendingHello: Vacant, Linked {
   /// Where the hello came from, and so where answers go.
   var source: DatagramSource { DatagramSource(socket: socket, remote: remote, local: local) }
 
-  static var vacant: PendingHello { PendingHello() }
+  static func vacant() -> PendingHello { PendingHello() }
 }
 
 /// Hellos that wait for their confirmation, by our id and by (socket, source, the client's id), so
 /// that a repeated hello gets the same id and makes one peer, and the same hello from elsewhere
 /// learns nothing of it.
-struct PendingHellos {
-  private struct Key: Hashable {
-    var socket: SocketID
-    var source: Address
-    var clientSession: UInt64
-  }
-
+struct PendingHellos: ~Copyable {
   static let lifetime = Interval.seconds(30)
 
   private var hellos = Slab<PendingHello>(maxSlots: Handle.maxSlots)
-  private var bySession: [UInt64: UInt32] = [:]
-  private var bySource: [Key: UInt32] = [:]
+  private var bySession = SlotTable()
+  private var bySource = SlotTable()
+  private let sourceHash: SourceHash
+
+  /// - Parameter key: random, and known to nobody.
+  init(key: UInt64) {
+    sourceHash = SourceHash(key: key)
+  }
 
   var count: Int { hellos.count }
 
-  func slot(session: UInt64) -> Int? { bySession[session].map(Int.init) }
+  func slot(session: UInt64) -> Int? {
+    bySession.slot(session) { hellos[$0].session == session }
+  }
 
   func slot(socket: SocketID, source: Address, clientSession: UInt64) -> Int? {
-    bySource[Key(socket: socket, source: source, clientSession: clientSession)].map(Int.init)
+    bySource.slot(sourceHash.of(socket, source, clientSession)) {
+      hellos[$0].peer.session == clientSession && hellos[$0].remote == source
+        && hellos[$0].socket == socket
+    }
   }
 
   subscript(slot: Int) -> PendingHello {
-    get { hellos[slot] }
-    _modify { yield &hellos[slot] }
+    @inline(__always) get { hellos[slot] }
+    @inline(__always) _modify { yield &hellos[slot] }
   }
 
   /// Adds a hello to the table, and to the list of its listener's.
   mutating func insert(_ hello: PendingHello, to list: inout SlotList) -> Int? {
     guard let slot = hellos.insert(hello) else { return nil }
     hellos.append(slot, to: &list)
-    bySession[hello.session] = UInt32(truncatingIfNeeded: slot)
-    bySource[key(hello)] = UInt32(truncatingIfNeeded: slot)
+    bySession.insert(slot, of: hellos) { $0[$1].session }
+    let hash = sourceHash
+    bySource.insert(slot, of: hellos) { hash.of($0, $1) }
     return slot
   }
 
   mutating func remove(_ slot: Int, from list: inout SlotList) {
-    let hello = hellos[slot]
     hellos.unlink(slot, from: &list)
-    bySession[hello.session] = nil
-    bySource[key(hello)] = nil
+    bySession.remove(slot, of: hellos) { $0[$1].session }
+    let hash = sourceHash
+    bySource.remove(slot, of: hellos) { hash.of($0, $1) }
     hellos.remove(slot)
   }
+}
 
-  private func key(_ hello: PendingHello) -> Key {
-    Key(socket: hello.socket, source: hello.remote, clientSession: hello.peer.session)
+/// The hash of where a hello came from and which id it told.
+private struct SourceHash {
+  private let hash: KeyedHash
+
+  init(key: UInt64) {
+    hash = KeyedHash(key: key)
+  }
+
+  func of(_ hellos: borrowing Slab<PendingHello>, _ slot: Int) -> UInt64 {
+    of(hellos[slot].socket, hellos[slot].remote, hellos[slot].peer.session)
+  }
+
+  func of(_ socket: SocketID, _ source: Address, _ clientSession: UInt64) -> UInt64 {
+    hash.adding(clientSession).adding(source.ip.high).adding(source.ip.low)
+      .adding(UInt64(source.scope) << 16 | UInt64(source.port))
+      .adding(UInt64(socket.rawValue)).value
   }
 }

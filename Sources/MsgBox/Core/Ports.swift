@@ -15,7 +15,8 @@ package enum Action: Equatable, Sendable {
   /// Nobody waits for the answer to `resolve` any more; one that comes all the same is ignored.
   case forgetName(Handle)
   /// Bind a listening socket; answer with `bound` or `bindFailed`. The host is never a name.
-  case bind(Handle, Locator, bufferBytes: UInt32)
+  /// `sharesPort` allows others of the process to have the same port.
+  case bind(Handle, Locator, bufferBytes: UInt32, sharesPort: Bool)
   /// Open a UDP socket connected to the address; answer with `datagramOpened` or `openFailed`.
   case openDatagram(Handle, Address, bufferBytes: UInt32)
   /// Begin a TCP connection; answer with `streamOpened` as soon as there is a socket, then

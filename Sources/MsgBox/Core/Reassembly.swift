@@ -46,7 +46,11 @@ package struct Reassembly {
   /// An incomplete message that is not reliable is freed that long after its last new fragment.
   package static let lifetime = Interval.seconds(10)
 
-  private var messages = Slab<IncompleteMessage>(maxSlots: Reassembly.maxMessages)
+  private let table = Shared(Slab<IncompleteMessage>(maxSlots: Reassembly.maxMessages))
+  private var messages: Slab<IncompleteMessage> {
+    _read { yield table.value }
+    nonmutating _modify { yield &table.value }
+  }
   /// Slots by packed key.
   private var slots: [UInt64: Int] = [:]
   /// The slot of the last fragment, which mostly is that of the next.
@@ -88,17 +92,22 @@ package struct Reassembly {
   /// `largest` is the largest message that is accepted, in bytes. `allowance` is by how much
   /// `heldBytes` may grow; for more, the messages that are not reliable and wait for longest are
   /// freed, which `takeFreed` counts. The fragment that completes a message always has room, if that
-  /// `isDeliveredAtOnce` and does not wait for others.
+  /// `isDeliveredAtOnce` and does not wait for others. Memory comes from `buffers`, and goes
+  /// back there when a message has outgrown it.
   package mutating func add(
     _ key: FragmentKey, replyID: UInt16, numPackets: UInt16, packetID: UInt16,
     payload: Span<UInt8>, largest: Int, allowance: Int, isDeliveredAtOnce: Bool = true,
-    at now: Instant
+    buffers: inout LargeBuffers, at now: Instant
   ) -> Assembly {
     let fragment = Fragment(
       replyID: replyID, numPackets: numPackets, packetID: packetID, count: payload.count)
     guard let slot = slot(key) else {
       return begin(
-        key, fragment, payload: payload, largest: largest, allowance: allowance, at: now)
+        key, fragment, payload: payload, largest: largest, allowance: allowance,
+        buffers: &buffers, at: now)
+    }
+    if fragment.count <= allowance, messages[slot].isContinued(by: fragment, largest: largest) {
+      return take(fragment, payload, into: slot, &buffers, at: now)
     }
     if messages[slot].has(packetID), messages[slot].matches(fragment) { return .duplicate }
     if let reason = messages[slot].objection(to: fragment, largest: largest) {
@@ -111,7 +120,7 @@ package struct Reassembly {
         return noRoom(key, slot: slot)
       }
     }
-    return take(fragment, payload, into: slot, at: now)
+    return take(fragment, payload, into: slot, &buffers, at: now)
   }
 
   /// Frees an incomplete message that nobody waits for any more.
@@ -138,7 +147,7 @@ package struct Reassembly {
   /// The first fragment of a message.
   private mutating func begin(
     _ key: FragmentKey, _ fragment: Fragment, payload: Span<UInt8>, largest: Int, allowance: Int,
-    at now: Instant
+    buffers: inout LargeBuffers, at now: Instant
   ) -> Assembly {
     if let end = finished.end(of: key) { return end }
     let message = IncompleteMessage(key, fragment, at: now)
@@ -153,14 +162,15 @@ package struct Reassembly {
     heldBytes += Reassembly.messageOverhead
     slots[key.packed] = slot
     link(slot)
-    return take(fragment, payload, into: slot, at: now)
+    return take(fragment, payload, into: slot, &buffers, at: now)
   }
 
   private mutating func take(
-    _ fragment: Fragment, _ payload: Span<UInt8>, into slot: Int, at now: Instant
+    _ fragment: Fragment, _ payload: Span<UInt8>, into slot: Int, _ buffers: inout LargeBuffers,
+    at now: Instant
   ) -> Assembly {
     let before = messages[slot].heldBytes
-    messages[slot].take(fragment, payload)
+    messages[slot].take(fragment, payload, &buffers)
     messages[slot].progressAt = now
     heldBytes += messages[slot].heldBytes - before
     guard messages[slot].isComplete else {
@@ -250,6 +260,8 @@ package struct Reassembly {
   }
 
   private mutating func moveToEnd(_ slot: Int) {
+    let list = messages[slot].key.isReliable ? reliable : expiring
+    guard list.last != slot else { return }
     unlink(slot)
     link(slot)
   }

@@ -75,19 +75,17 @@ package struct ReceivedNumbers {
   /// newest first, in place of what `ranges` held; both ends belong to a range. Nothing is owed
   /// then. Nil before the first number.
   ///
-  /// There are at most `limit` ranges, and always the newest; what is left out is not counted as
-  /// told. No range is longer than 65536 numbers, the older end is left out then, and none reaches
+  /// There is always the newest. No range is longer than 65536 numbers, the older end is left out then, and none reaches
   /// 2^31 back.
   package mutating func takeAck(
-    at now: Instant, limit: Int = WireFormat.maxAckRanges,
-    into ranges: inout [(first: UInt32, last: UInt32)]
+    at now: Instant, into ranges: inout [(first: UInt32, last: UInt32)]
   ) -> (largest: UInt32, delay: Interval)? {
     ranges.removeAll(keepingCapacity: true)
     unacknowledged = 0
     guard let newest = runs.last?.last else { return nil }
     var left = untold
     var index = runs.count - 1
-    while index >= 0, ranges.isEmpty || left > 0 && ranges.count < limit,
+    while index >= 0, ranges.isEmpty || left > 0,
       newest - runs[index].last < 1 << 31
     {
       if runs[index].tellings < ReceivedNumbers.maxTellings {

@@ -99,6 +99,8 @@ package struct ReplyCache {
   /// Makes the ring as large as needed for `count` more bytes.
   private mutating func makeRoom(_ count: Int, at now: Instant) {
     if ring.isEmpty { ring = Array(repeating: 0, count: ReplyCache.leastBytes) }
+    // What stays in its quarter overwrites nothing that was not given up before.
+    if count <= ring.count, quarters(count) == 0 { return }
     while ring.count < ReplyCache.maxBytes, count > ring.count || overwritesYoung(count, at: now) {
       doubleRing()
     }
@@ -106,11 +108,14 @@ package struct ReplyCache {
     if entered > 0 { ages.enter(entered, from: quarter, at: now) }
   }
 
-  private var quarter: UInt64 { written / UInt64(ring.count / 4) }
+  /// The size of a quarter is 2 to the power of it.
+  private var quarterBits: Int { ring.count.trailingZeroBitCount - 2 }
+
+  private var quarter: UInt64 { written >> quarterBits }
 
   /// How many quarters of the ring the next `count` bytes begin.
   private func quarters(_ count: Int) -> UInt64 {
-    (written + UInt64(count)) / UInt64(ring.count / 4) - quarter
+    (written &+ UInt64(truncatingIfNeeded: count)) >> quarterBits &- quarter
   }
 
   private func overwritesYoung(_ count: Int, at now: Instant) -> Bool {
@@ -118,14 +123,18 @@ package struct ReplyCache {
   }
 
   private mutating func doubleRing() {
-    var doubled = [UInt8](repeating: 0, count: ring.count * 2)
-    var position = written - min(written, UInt64(ring.count))
-    while position < written {
-      doubled[offset(position, in: doubled.count)] = ring[offset(position, in: ring.count)]
-      position += 1
-    }
     ages.double(in: quarter)
-    ring = doubled
+    let old = ring
+    ring = [UInt8](repeating: 0, count: old.count * 2)
+    var position = written - min(written, UInt64(old.count))
+    while position < written {
+      // Up to where either of them begins anew, which the smaller one does at each such place.
+      let start = offset(position, in: old.count)
+      let count = min(old.count - start, Int(clamping: written - position))
+      copy(
+        old.span.extracting(start..<start + count), to: offset(position, in: ring.count))
+      position += UInt64(count)
+    }
   }
 
   private func offset(_ position: UInt64, in size: Int) -> Int {
@@ -147,9 +156,13 @@ package struct ReplyCache {
 
   private mutating func write(_ bytes: Span<UInt8>) {
     let start = offset(written, in: ring.count)
-    let first = min(bytes.count, ring.count - start)
-    copy(bytes.extracting(0..<first), to: start)
-    copy(bytes.extracting(first..<bytes.count), to: 0)
+    let first = ring.count - start
+    if bytes.count <= first {
+      copy(bytes, to: start)
+    } else {
+      copy(bytes.extracting(0..<first), to: start)
+      copy(bytes.extracting(first..<bytes.count), to: 0)
+    }
     written += UInt64(bytes.count)
   }
 

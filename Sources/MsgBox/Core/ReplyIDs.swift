@@ -28,6 +28,14 @@ package struct ReplyIDs {
     return entry.replyID == replyID ? Int(entry.get) : nil
   }
 
+  /// The next id behind `last` that is neither 0 nor in use; nil if there is none.
+  package mutating func next(after last: UInt16) -> UInt16? {
+    let replyID = last == .max ? 1 : last + 1
+    // Those who ask and are answered in order come here only.
+    if (count + 1) * 4 <= table.count * 3, table[place(replyID)].replyID == 0 { return replyID }
+    return next(after: last, reserved: [])
+  }
+
   /// The next id behind `last` that is neither 0, nor in use, nor `reserved`; nil if there is none.
   package mutating func next(after last: UInt16, reserved: Set<UInt16>) -> UInt16? {
     guard count < Int(UInt16.max) else { return nil }

@@ -58,6 +58,9 @@ package struct RequestWindow {
       words = Array(repeating: 0, count: RequestWindow.leastSize / 64)
       used = RequestWindow.noneUsed(of: words)
       newest = id
+    } else if id &- newest == 1, quarters(to: id) == 0 {
+      // As they come in order. Its own bit is all that is passed over.
+      newest = id
     } else if Int32(bitPattern: id &- newest) > 0 {
       advance(to: id, at: now)
     } else if contains(id) {

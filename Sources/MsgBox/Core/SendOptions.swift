@@ -8,12 +8,19 @@ package struct SendOptions: Equatable, Sendable {
   package var deadline = Interval(nanoseconds: 0)
   /// A message that waits with the same key, not 0, gives its place to this one.
   package var key: UInt64 = 0
+  /// Over UDP it gets a datagram of its own, so that the loss of one loses no other message.
+  package var isAlone = false
   /// Exactly one of `delivered` and `undelivered` follows. Only of a reliable message.
   package var wantsOutcome = false
   /// Comes back with the outcome.
   package var context: UInt = 0
 
   package init() {}
+
+  /// Whether it is like no options, but for `isAlone`.
+  package var isPlain: Bool {
+    !isReliable && !wantsOutcome && channel == 0 && deadline.nanoseconds == 0 && key == 0
+  }
 
   /// Whether channel and outcome are asked for of reliable messages only.
   var isValid: Bool { isReliable || channel == 0 && !wantsOutcome }

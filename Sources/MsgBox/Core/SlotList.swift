@@ -5,7 +5,7 @@ struct SlotLinks {
 }
 
 /// A record that can be in a list of its slab.
-protocol Linked {
+protocol Linked: ~Copyable {
   var links: SlotLinks { get set }
 }
 
@@ -17,9 +17,10 @@ struct SlotList {
   fileprivate(set) var count = 0
 
   var first: Int? { head == ConnectionRecord.noSlot ? nil : Int(head) }
+  var last: Int? { tail == ConnectionRecord.noSlot ? nil : Int(tail) }
 }
 
-extension Slab where Record: Linked {
+extension Slab where Record: Linked & ~Copyable {
   mutating func append(_ slot: Int, to list: inout SlotList) {
     let number = UInt32(truncatingIfNeeded: slot)
     self[slot].links = SlotLinks(previous: list.tail)

@@ -1,4 +1,5 @@
-/// One frame of a stream: its head, and where its payload is.
+/// One frame of a stream: its head, and where its payload is. What came in pieces is kept by the
+/// deframer: `takeWhole`.
 package struct Frame: Equatable {
   package var head: FrameHead
   package var payload: Payload
@@ -9,49 +10,98 @@ package struct Frame: Equatable {
 /// A frame that lies whole in the bytes at hand is not copied. Memory grows with the bytes
 /// received, never with the length announced, and is held only while a frame is partial.
 package struct StreamDeframer {
-  /// The largest message that a frame may carry.
-  var maxMessage: Int
+  /// A frame of which so much is missing is read straight into its memory.
+  package static let directBytes = 65_536
+
   /// The first bytes of a frame, until its head is complete.
   private var prefix: [UInt8] = []
   private var head: FrameHead?
   private var partial: [UInt8] = []
-  private var offset = 0
+  /// Of the frame that was returned last, and came in pieces.
+  private var whole: [UInt8] = []
 
-  /// `maxMessage` is in bytes.
-  package init(maxMessage: Int) {
-    self.maxMessage = maxMessage
-  }
+  package init() {}
 
   /// Whether a frame has begun and is not complete.
-  package var isInsideFrame: Bool { !prefix.isEmpty || head != nil }
+  package var isInsideFrame: Bool { head != nil || !prefix.isEmpty }
 
   /// Bytes behind the head of a frame that is not complete.
   package var heldBytes: Int { partial.count }
 
-  /// The next frame of `bytes`, which must be the same until this returns nil; then all of them are
-  /// consumed. A failure breaks the stream.
-  package mutating func next(_ bytes: Span<UInt8>) throws(DropReason) -> Frame? {
-    if head == nil, prefix.isEmpty, let frame = try wholeFrame(bytes) { return frame }
-    if head == nil { try readHead(bytes) }
-    guard let head else {
-      offset = 0
-      return nil
+  /// Bytes behind the head of a frame that are still to come; 0 if its head is not complete.
+  package var missingBytes: Int { head.map { $0.rest - partial.count } ?? 0 }
+
+  /// The next frame of `bytes` from `offset` on, which moves behind what was consumed; nil if it is
+  /// not complete, and then all bytes are consumed. It may carry a message of `maxMessage` bytes.
+  /// `memory` gives an empty array for one that comes in pieces. A failure breaks the stream.
+  package mutating func next(
+    _ bytes: Span<UInt8>, from offset: inout Int, maxMessage: Int,
+    memory: () -> [UInt8] = { [] }
+  ) throws(DropReason) -> Frame? {
+    if head == nil, prefix.isEmpty,
+      let frame = try Self.wholeFrame(bytes, from: &offset, maxMessage)
+    {
+      return frame
     }
-    let taken = min(head.rest - partial.count, bytes.count - offset)
+    if head == nil {
+      try readHead(bytes, from: &offset, maxMessage)
+      guard let head else { return nil }
+      if head.rest > 0 { partial = memory() }
+    }
+    let taken = min(missingBytes, bytes.count - offset)
+    makeRoom(taken)
     partial.append(bytes: bytes.extracting(offset..<offset + taken))
     offset += taken
-    guard partial.count == head.rest else {
-      offset = 0
-      return nil
+    return takeComplete()
+  }
+
+  /// Lets `read` put bytes straight behind what is there of a frame: it gets the room for some of
+  /// those that are missing, and returns how many it has put there, 0 or more.
+  package mutating func read(
+    _ read: (UnsafeMutableRawBufferPointer) -> Int
+  ) -> Frame? {
+    guard missingBytes > 0 else { return nil }
+    // What came doubles what is asked for, so that memory follows it and not what was announced.
+    let room = min(
+      missingBytes, max(partial.capacity - partial.count, partial.count, Self.directBytes))
+    makeRoom(room)
+    partial.append(addingCapacity: room) { target in
+      // Only bytes that were read count, and they lie in the room that was given.
+      unsafe target.withUnsafeMutableBufferPointer { target, count in
+        let target = UnsafeMutableRawBufferPointer(target.extracting(0..<room))
+        count = min(max(unsafe read(target), 0), room)
+      }
     }
-    var payload: [UInt8] = []
-    swap(&payload, &partial)
+    return takeComplete()
+  }
+
+  /// Grows `partial` such that a message ends up with the memory that it needs.
+  private mutating func makeRoom(_ room: Int) {
+    guard let head, case let needed = partial.count + room, needed > partial.capacity else {
+      return
+    }
+    partial.reserveCapacity(max(needed, min(head.rest, needed * 2 - room)))
+  }
+
+  private mutating func takeComplete() -> Frame? {
+    guard let head, partial.count == head.rest else { return nil }
     self.head = nil
-    return Frame(head: head, payload: payload.isEmpty ? .none : .owned(payload))
+    swap(&whole, &partial)
+    partial = []
+    return Frame(head: head, payload: .owned(count: head.rest))
+  }
+
+  /// The payload of the frame that was returned last, if it came in pieces.
+  package mutating func takeWhole() -> [UInt8] {
+    var bytes: [UInt8] = []
+    swap(&bytes, &whole)
+    return bytes
   }
 
   /// The frame that begins and ends in the bytes at hand.
-  private mutating func wholeFrame(_ bytes: Span<UInt8>) throws(DropReason) -> Frame? {
+  private static func wholeFrame(
+    _ bytes: Span<UInt8>, from offset: inout Int, _ maxMessage: Int
+  ) throws(DropReason) -> Frame? {
     let rest = bytes.extracting(offset..<bytes.count)
     guard let isGood = FrameHead.checkLength(rest, maxMessage: maxMessage) else { return nil }
     guard isGood else { throw .malformed }
@@ -61,11 +111,13 @@ package struct StreamDeframer {
     guard rest.count >= size + head.rest else { return nil }
     let payload = Payload.input(offset: offset + size, count: head.rest)
     offset += size + head.rest
-    return Frame(head: head, payload: head.rest == 0 ? .none : payload)
+    return Frame(head: head, payload: payload)
   }
 
   /// Takes the bytes of the head; `head` stays nil if they are not all there.
-  private mutating func readHead(_ bytes: Span<UInt8>) throws(DropReason) {
+  private mutating func readHead(
+    _ bytes: Span<UInt8>, from offset: inout Int, _ maxMessage: Int
+  ) throws(DropReason) {
     while true {
       let size = FrameHead.size(prefix.span)
       let missing = size - prefix.count
@@ -77,6 +129,6 @@ package struct StreamDeframer {
       if FrameHead.checkLength(prefix.span, maxMessage: maxMessage) == false { throw .malformed }
     }
     head = try FrameHead(prefix.span)
-    prefix = []
+    prefix.removeAll(keepingCapacity: true)
   }
 }

@@ -15,39 +15,41 @@ struct Tombstone: Vacant {
   /// Where the peer is.
   var source: DatagramSource { DatagramSource(socket: socket, remote: remote, local: local) }
 
-  static var vacant: Tombstone { Tombstone() }
+  static func vacant() -> Tombstone { Tombstone() }
 }
 
 /// The tombstones of a box, by our id: at most so many, the oldest out first.
-struct Tombstones {
+struct Tombstones: ~Copyable {
   static let lifetime = Interval.seconds(30)
   static let repeatGap = Interval.milliseconds(200)
   static let repeats = 2
 
   private var stones = Slab<Tombstone>(maxSlots: Handle.maxSlots)
-  private var bySession: [UInt64: UInt32] = [:]
+  private var bySession = SlotTable()
   private var order = FIFO<UInt64>()
 
   var count: Int { stones.count }
 
-  func slot(session: UInt64) -> Int? { bySession[session].map(Int.init) }
+  func slot(session: UInt64) -> Int? {
+    bySession.slot(session) { stones[$0].session == session }
+  }
 
   subscript(slot: Int) -> Tombstone {
-    get { stones[slot] }
-    _modify { yield &stones[slot] }
+    @inline(__always) get { stones[slot] }
+    @inline(__always) _modify { yield &stones[slot] }
   }
 
   mutating func insert(_ stone: Tombstone) -> Int? {
     guard let slot = stones.insert(stone) else { return nil }
-    bySession[stone.session] = UInt32(truncatingIfNeeded: slot)
+    bySession.insert(slot, of: stones) { $0[$1].session }
     order.append(stone.session)
     return slot
   }
 
   mutating func remove(_ slot: Int) {
-    bySession[stones[slot].session] = nil
+    bySession.remove(slot, of: stones) { $0[$1].session }
     stones.remove(slot)
-    while let session = order.first, bySession[session] == nil { _ = order.popFirst() }
+    while let session = order.first, self.slot(session: session) == nil { order.dropFirst() }
   }
 
   func isLive(_ slot: Int) -> Bool { stones.isLive(slot) }

@@ -3,6 +3,10 @@ final class Traffic {
   /// Of the connection's options: queued below both, a message is accepted.
   let markMessages: Int
   let markBytes: Int
+  /// The largest message that is accepted from the peer.
+  let largest: Int
+  /// Of the connection's options: how long a get waits unless it says otherwise.
+  let getTimeout: Interval
 
   /// Accepted from the program and not yet given to the system or, if reliable, not acknowledged.
   var queuedMessages = 0
@@ -88,16 +92,16 @@ final class Traffic {
   /// When the timer of the open connection fires.
   var timerDue = Instant(nanoseconds: 0)
 
-  var messagesReceived: UInt64 = 0
   var messagesSent: UInt64 = 0
-  var bytesReceived: UInt64 = 0
   var bytesSent: UInt64 = 0
   var resent: UInt64 = 0
   var drops = Counters.Drops(repeating: 0)
 
-  init(_ options: ConnectionOptions) {
+  init(_ options: ConnectionOptions, largest: Int) {
+    self.largest = largest
     markMessages = Int(options.sendMarkMessages)
     markBytes = Int(options.sendMarkBytes)
+    getTimeout = options.getTimeout
   }
 
   /// The number that the datagram which is being filled will have among those taken.
@@ -113,16 +117,16 @@ final class Traffic {
 
 /// A datagram that waits for its connection's turn.
 struct SealedDatagram {
-  var bytes: [UInt8]
+  var datagram = PackedDatagram(buffer: [], count: 0)
   /// What it takes from the marks when it is sent.
-  var messages: Int
-  var messageBytes: Int
+  var messages = 0
+  var messageBytes = 0
 }
 
 /// A message that was accepted before there is somebody to send it to.
 struct EarlyMessage {
   var head: MessageHead
-  var bytes: [UInt8]
+  var bytes: MessageBytes
   var options: SendOptions
   var deadline: Instant
 }

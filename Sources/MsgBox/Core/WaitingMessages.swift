@@ -2,7 +2,7 @@
 /// late, or it needs more than one packet.
 struct WaitingMessage {
   var head: MessageHead
-  var bytes: [UInt8]
+  var bytes: MessageBytes
   var options: SendOptions
   /// It is dropped if it was not sent by then.
   var deadline = Instant.never
@@ -14,7 +14,7 @@ struct WaitingMessage {
 }
 
 /// Messages in the order of their coming, each found by its key.
-struct WaitingMessages {
+struct WaitingMessages: ~Copyable {
   private var queue = FIFO<WaitingMessage>()
   /// How many have left: the number of the first.
   private var taken: UInt64 = 0

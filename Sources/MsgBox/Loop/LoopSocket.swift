@@ -1,30 +1,21 @@
-/// One socket of a loop.
+/// One socket of a loop. Small, for there is one for each TCP connection.
 final class LoopSocket {
-  enum Role: Equatable {
-    case datagram(isConnected: Bool)
+  enum Role: UInt8 {
+    case datagram
+    case connectedDatagram
     case listener
-    case connecting(Handle)
+    case connecting
     case stream
   }
 
   let id: SocketID
-  /// What the poller says when it is ready; no other socket of the loop ever has it.
-  let token: UInt64
+  /// Which of the sockets this is that have had its id.
+  private let generation: UInt32
   /// Nil once it was closed, though someone may still hold this object until the end of a call.
   private var descriptor: FileDescriptor?
-  /// The number of the descriptor; -1 once it was closed.
-  private(set) var fd: Int32
-  /// Its own address; the IP is unspecified at a wildcard.
-  let local: Address
-  let isIPv6: Bool
-  let isWildcard: Bool
   var role: Role
-  /// What the poller watches it for.
-  var interest = Readiness.none
   /// The system's send buffer is full, and the core knows.
   var isBlocked = false
-  /// What was polled from the core but not sent, oldest first; less than one batch.
-  var held: [HeldDatagram] = []
   /// Of a stream: it is not read, because the program takes no more.
   var isPaused = false
   /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
@@ -33,30 +24,96 @@ final class LoopSocket {
   var hasReadEnd = false
   /// Of a stream: its failure was told to the core.
   var hasFailed = false
-  /// Of a stream: why writing failed, while there may be bytes left to read.
-  var writeError: Errno?
   /// Of a listener: accepting fails for want of descriptors, and the core knows.
   var isShedding = false
+  /// What the poller watches it for.
+  var interest = Readiness.none
+  /// Of a stream: why writing failed, while there may be bytes left to read.
+  var writeError: Errno?
+  /// Nil of a stream.
+  private let bound: BoundSocket?
 
-  init(id: SocketID, token: UInt64, socket: consuming OpenSocket, role: Role) {
+  init(id: SocketID, generation: UInt32, socket: consuming OpenSocket, role: Role) {
     self.id = id
-    self.token = token
-    local = socket.local
-    isIPv6 = socket.isIPv6
-    isWildcard = socket.isWildcard
+    self.generation = generation
     self.role = role
-    fd = socket.descriptor.rawValue
+    switch role {
+    case .datagram, .connectedDatagram, .listener: bound = BoundSocket(socket)
+    case .connecting, .stream: bound = nil
+    }
     descriptor = socket.takeDescriptor()
   }
 
-  var isOpen: Bool { fd >= 0 }
-
-  func close() {
-    fd = -1
-    descriptor = nil
+  /// The number of the descriptor; -1 once it was closed.
+  var fd: Int32 {
+    switch descriptor {
+    case .some(let descriptor): descriptor.rawValue
+    case .none: -1
+    }
   }
 
-  var isConnectedDatagram: Bool { role == .datagram(isConnected: true) }
+  /// What the poller says when it is ready; no other socket of the loop ever has it.
+  var token: UInt64 { UInt64(generation) << 32 | UInt64(id.rawValue) }
+
+  var isOpen: Bool { fd >= 0 }
+
+  func close() { descriptor = nil }
+
+  var isConnectedDatagram: Bool { role == .connectedDatagram }
+
+  /// Its own address, if it is no stream; the IP is unspecified at a wildcard.
+  var local: Address { bound?.local ?? .unspecified }
+
+  var isIPv6: Bool { bound?.isIPv6 ?? false }
+
+  var isWildcard: Bool { bound?.isWildcard ?? false }
+
+  /// The peer of a connected UDP socket.
+  var remote: Address {
+    get { bound?.remote ?? .unspecified }
+    set { bound?.remote = newValue }
+  }
+
+  /// Of a UDP socket: whether datagrams leave together.
+  var trains: Trains {
+    get { bound?.trains ?? Trains() }
+    set { bound?.trains = newValue }
+  }
+
+  /// What was polled from the core but not sent, oldest first; less than one batch.
+  var held: [HeldDatagram] {
+    get { bound?.held ?? [] }
+    _modify {
+      var none: [HeldDatagram] = []
+      if let bound { yield &bound.held } else { yield &none }
+    }
+  }
+
+  /// What was received and waits for the next turn, oldest first; less than one batch.
+  var backlog: [BacklogTrain] {
+    get { bound?.backlog ?? [] }
+    _modify {
+      var none: [BacklogTrain] = []
+      if let bound { yield &bound.backlog } else { yield &none }
+    }
+  }
+}
+
+/// What only a UDP socket or a listener has.
+private final class BoundSocket {
+  let local: Address
+  let isIPv6: Bool
+  let isWildcard: Bool
+  var remote = Address.unspecified
+  var trains = Trains()
+  var held: [HeldDatagram] = []
+  var backlog: [BacklogTrain] = []
+
+  init(_ socket: borrowing OpenSocket) {
+    local = socket.local
+    isIPv6 = socket.isIPv6
+    isWildcard = socket.isWildcard
+  }
 }
 
 /// The sockets of a loop by their ids, which are small and used again.
@@ -85,9 +142,9 @@ struct SocketTable {
       generations.append(0)
     }
     generations[Int(index)] &+= 1
-    let token = UInt64(generations[Int(index)]) << 32 | UInt64(index)
     let added = LoopSocket(
-      id: SocketID(rawValue: index), token: token, socket: socket, role: role)
+      id: SocketID(rawValue: index), generation: generations[Int(index)], socket: socket,
+      role: role)
     slots[Int(index)] = added
     return added
   }

@@ -4,7 +4,8 @@ extension RunLoop {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
     case .forgetName(let handle): _ = resolver?.forget(id: handle.rawValue)
-    case .bind(let handle, let locator, let bufferBytes): bind(handle, locator, bufferBytes)
+    case .bind(let handle, let locator, let bufferBytes, let sharesPort):
+      bind(handle, locator, bufferBytes, sharesPort)
     case .openDatagram(let handle, let remote, let bufferBytes):
       openDatagram(handle, remote, bufferBytes)
     case .openStream(let handle, let remote): openStream(handle, remote)
@@ -50,21 +51,28 @@ extension RunLoop {
     }
   }
 
-  private func bind(_ handle: Handle, _ locator: Locator, _ bufferBytes: UInt32) {
+  private func bind(
+    _ handle: Handle, _ locator: Locator, _ bufferBytes: UInt32, _ sharesPort: Bool
+  ) {
     do throws(Errno) {
       let socket: LoopSocket
+      var steering: UInt8 = 0
       switch locator.transport {
       case .udp:
         let open = try UDPSocket.bind(
-          host: locator.host, port: locator.port, scope: locator.scope, bufferBytes: bufferBytes)
-        socket = try adopt(open, role: .datagram(isConnected: false), interest: .readable)
+          host: locator.host, port: locator.port, scope: locator.scope, bufferBytes: bufferBytes,
+          sharesPort: sharesPort)
+        steering = open.steering
+        socket = try adopt(open, role: .datagram, interest: .readable)
       case .tcp:
         let open = try TCPSocket.listen(
-          host: locator.host, port: locator.port, scope: locator.scope)
+          host: locator.host, port: locator.port, scope: locator.scope, sharesPort: sharesPort)
         socket = try adopt(open, role: .listener, interest: .readable)
       }
       note(.info, "listening on port ", Int(socket.local.port))
-      if !endpoint.bound(handle, socket.id, local: socket.local, at: now) {
+      if !endpoint.bound(
+        handle, socket.id, local: socket.local, steering: steering, at: now)
+      {
         remove(socket.id)
       }
     } catch {
@@ -76,7 +84,8 @@ extension RunLoop {
   private func openDatagram(_ handle: Handle, _ remote: Address, _ bufferBytes: UInt32) {
     do throws(Errno) {
       let open = try UDPSocket.connect(to: remote, bufferBytes: bufferBytes)
-      let socket = try adopt(open, role: .datagram(isConnected: true), interest: .readable)
+      let socket = try adopt(open, role: .connectedDatagram, interest: .readable)
+      socket.remote = remote
       if !endpoint.datagramOpened(handle, socket.id, local: socket.local, at: now) {
         remove(socket.id)
       }
@@ -92,7 +101,7 @@ extension RunLoop {
       // A client's own port can be the very one that it connects to, and then it would talk to
       // itself.
       if open.local == remote { throw .connectionRefused }
-      let socket = try adopt(open, role: .connecting(handle), interest: .writable)
+      let socket = try adopt(open, role: .connecting, interest: .writable)
       if !endpoint.streamOpened(handle, socket.id, at: now) { remove(socket.id) }
     } catch {
       openFailed(handle, error)

@@ -18,6 +18,13 @@ extension RunLoop {
     settle(Span(), deliver)
   }
 
+  /// The same; false if there was nothing.
+  func settleNews(_ deliver: (CoreEvent, RawSpan) -> Void) -> Bool {
+    guard endpoint.hasNews else { return false }
+    settle(deliver)
+    return true
+  }
+
   /// Events that may refer to input, which are among the first `least`, must be delivered before
   /// the next input. Others may wait, so that a program that makes a new event in each callback
   /// cannot hold the loop for ever.
@@ -26,18 +33,36 @@ extension RunLoop {
   ) {
     let least = max(least, 1024)
     var count = 0
-    while !isEnding, count < least || now < turnEnds,
-      let event = endpoint.pollEvent()
-    {
-      count += 1
-      delivered += 1
-      note(event)
-      switch event.payload {
-      case .none: deliver(event, RawSpan())
-      case .input(let offset, let count):
-        deliver(event, unsafe input.bytes.extracting(offset..<offset + count))
-      case .owned(let bytes): deliver(event, unsafe bytes.span.bytes)
+    while !isEnding, count < least || now < turnEnds, let next = endpoint.pollWaiting() {
+      count &+= 1
+      // Two ways to `deliver`, so that on that of messages, which is taken often, what only others
+      // have is known to be empty.
+      if next.isMessage {
+        guard next.payload.place != .owned else {
+          deliverOwned(next, deliver)
+          continue
+        }
+        let event = endpoint.message(next)
+        if log != nil { note(event.kind, event.handle) }
+        if event.payload.place == .none {
+          deliver(event, RawSpan())
+        } else {
+          deliver(event, unsafe input.bytes.extracting(event.payload.range))
+        }
+      } else if let event = endpoint.pollOther() {
+        if log != nil { note(event.kind, event.handle, event.status, event.systemError) }
+        deliver(event, RawSpan())
       }
     }
+    delivered += count
+  }
+
+  @inline(never)
+  private func deliverOwned(_ next: WaitingEvent, _ deliver: (CoreEvent, RawSpan) -> Void) {
+    let event = endpoint.message(next)
+    if log != nil { note(event.kind, event.handle) }
+    let bytes = endpoint.takePolledBytes()
+    deliver(event, unsafe bytes.span.bytes)
+    endpoint.giveBackPolled(bytes)
   }
 }

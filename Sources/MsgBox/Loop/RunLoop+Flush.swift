@@ -3,73 +3,79 @@ extension RunLoop {
   /// `deliver`.
   package func flush() {
     endpoint.beginTurn()
-    sendQueued()
+    _ = sendQueued(at: now)
   }
 
-  /// Sends within what is left of this turn's share.
-  func sendQueued() {
-    guard !sendsNothing else { return }
-    flushDatagrams()
-    let ends = now + Self.sendBudget
-    while let id = endpoint.pollStream(at: now) {
+  /// Sends within what is left of this turn's share; false if there was nothing to send.
+  func sendQueued(at now: Instant) -> Bool {
+    guard !sendsNothing, endpoint.hasOutput else { return false }
+    flushDatagrams(at: now)
+    guard !endpoint.readyStreams.isEmpty else { return true }
+    var time = self.now
+    let ends = time + Self.sendBudget
+    while time < ends, let id = endpoint.pollStream(at: time) {
       writeStream(id)
-      if now >= ends { return }
+      time = self.now
     }
+    return true
   }
 
-  /// In the middle of a long receive, sends what should not wait for its end: after a while, or once
-  /// so many numbered datagrams came that their senders may wait for the acknowledgement.
-  func sendBetween() {
-    guard !isEnding else { return }
-    if endpoint.trackedReceived &- trackedAtFlush >= 128 || now.since(sentAt) >= Self.sendGap {
-      flushDatagrams()
-    }
+  /// So many numbered datagrams that came may have their senders wait for the acknowledgement.
+  static let trackedGap: UInt64 = 128
+
+  /// In the middle of a long receive, sends after a while what should not wait for its end.
+  func sendBetween(at now: Instant) {
+    guard !isEnding, now.since(sentAt) >= Self.sendGap else { return }
+    flushDatagrams(at: now)
   }
 
-  private func flushDatagrams() {
+  /// Sends what the core has queued over UDP.
+  func flushDatagrams(at now: Instant) {
     trackedAtFlush = endpoint.trackedReceived
+    guard hasDatagrams else { return }
     sentAt = now
-    var isFull = true
-    while isFull {
-      while outgoing.count < DatagramBatch.capacity, let socket = fillNext(at: sentAt) {
-        outgoing.append(socket)
-      }
-      isFull = outgoing.count == DatagramBatch.capacity
-      sendOutgoing()
-      outgoing.removeAll(keepingCapacity: true)
-    }
+    while fillBatch() { sendBatch() }
+    sendBatch()
   }
 
-  /// Polls the next datagram whose socket is there into the next slot of the batch.
-  private func fillNext(at sentAt: Instant) -> LoopSocket? {
-    var socket: LoopSocket?
-    var isDone = false
-    while socket == nil && !isDone {
-      let polled = batch.fill(outgoing.count) { bytes in
-        guard var transmit = endpoint.pollTransmit(into: &bytes, at: sentAt) else { return nil }
-        socket = sockets[transmit.socket]
-        if socket?.isWildcard != true { transmit.local = .unspecified }
-        return transmit
+  /// Whether the core may have something to send over UDP.
+  private var hasDatagrams: Bool {
+    !endpoint.ready.isEmpty || !endpoint.nextRound.isEmpty || !endpoint.readySockets.isEmpty
+  }
+
+  /// Fills the batch with datagrams whose sockets are there; whether there may be more of them.
+  private func fillBatch() -> Bool {
+    var count = 0
+    while count < DatagramBatch.capacity {
+      let transmit = batch.fill(count) { endpoint.pollTransmit(into: &$0, at: sentAt) }
+      guard let transmit else { return false }
+      guard let socket = sockets[transmit.socket] else { continue }
+      if !socket.isConnectedDatagram {
+        batch.address(
+          count, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
       }
-      isDone = polled == nil
+      count += 1
+      if let last = outgoing.indices.last, outgoing[last].socket === socket {
+        outgoing[last].end = count
+      } else {
+        outgoing.append(OutgoingRun(socket: socket, end: count))
+      }
     }
-    return socket
+    return true
   }
 
   /// Sends the batch, in runs of one socket.
-  private func sendOutgoing() {
+  private func sendBatch() {
     var first = 0
-    while first < outgoing.count {
-      let socket = outgoing[first]
-      var end = first + 1
-      while end < outgoing.count && outgoing[end].token == socket.token { end += 1 }
-      if socket.held.isEmpty {
-        send(first..<end, on: socket)
+    for run in outgoing {
+      if run.socket.held.isEmpty {
+        send(first..<run.end, on: run.socket)
       } else {
-        hold(first..<end, on: socket)
+        hold(first..<run.end, on: run.socket)
       }
-      first = end
+      first = run.end
     }
+    outgoing.removeAll(keepingCapacity: true)
   }
 
   /// Sends the datagrams `range` of the batch; what the system has no room for is held.
@@ -80,7 +86,7 @@ extension RunLoop {
       do throws(Errno) {
         next += try batch.send(
           next..<range.upperBound, on: socket.fd, isIPv6: socket.isIPv6,
-          isConnected: socket.isConnectedDatagram)
+          isConnected: socket.isConnectedDatagram, trains: &socket.trains)
         hasBounced = false
       } catch {
         if error == .wouldBlock {
@@ -129,11 +135,16 @@ extension RunLoop {
     guard let socket = sockets[id], socket.role == .stream else { return }
     var failure: Errno?
     var isFull = false
-    endpoint.writeStream(id, at: now) { bytes in
-      guard failure == nil, !isFull, !socket.hasFailed, socket.writeError == nil else { return 0 }
+    endpoint.writePieces(id, at: now) { queue in
+      guard !socket.hasFailed, socket.writeError == nil else { return 0 }
       do throws(Errno) {
-        let count = try TCPSocket.send(bytes, on: socket.fd)
-        isFull = count < bytes.count
+        // The queue is borrowed until this returns, so its bytes stay where they are.
+        for index in 0..<queue.pieceCount where streamPieces.bytes < StreamQueue.writeLimit {
+          guard unsafe streamPieces.add(queue.piece(index)) else { break }
+        }
+        let offered = streamPieces.bytes
+        let count = try streamPieces.send(on: socket.fd)
+        isFull = count < offered
         return count
       } catch {
         if error == .wouldBlock { isFull = true } else { failure = error }
@@ -161,4 +172,11 @@ extension RunLoop {
     socket.isBlocked = isBlocked
     endpoint.setBlocked(socket.id, isBlocked)
   }
+}
+
+/// Datagrams of the batch that follow each other on one socket.
+struct OutgoingRun {
+  var socket: LoopSocket
+  /// Behind the last of them.
+  var end: Int
 }

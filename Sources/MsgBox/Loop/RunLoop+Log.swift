@@ -12,22 +12,25 @@ extension RunLoop {
 
   /// Logs an event: what opens and ends things at `info`, what fails at `warning`, messages at
   /// `debug`.
-  func note(_ event: CoreEvent) {
-    let level = level(of: event)
+  @inline(never)
+  func note(
+    _ kind: EventKind, _ handle: Handle, _ status: Status = .ok, _ systemError: Int32 = 0
+  ) {
+    let level = level(of: kind)
     guard logs(level) else { return }
     var line = LogLine()
-    unsafe line.append(cString: msg_event_name(UInt32(event.kind.rawValue)))
-    if let (transport, address) = endpoint.address(of: event.handle), address != .unspecified {
+    unsafe line.append(cString: msg_event_name(UInt32(kind.rawValue)))
+    if let (transport, address) = endpoint.address(of: handle), address != .unspecified {
       line.append(" ")
       line.append(address.text(transport))
     }
-    if event.status != .ok {
+    if status != .ok {
       line.append(": ")
-      unsafe line.append(cString: msg_status_text(event.status.rawValue))
+      unsafe line.append(cString: msg_status_text(status.rawValue))
     }
-    if event.systemError != 0 {
+    if systemError != 0 {
       line.append(", error ")
-      line.append(Int(event.systemError))
+      line.append(Int(systemError))
     }
     write(level, line)
   }
@@ -49,8 +52,8 @@ extension RunLoop {
     notedDrops = counters
   }
 
-  private func level(of event: CoreEvent) -> LogLevel {
-    switch event.kind {
+  private func level(of kind: EventKind) -> LogLevel {
+    switch kind {
     case .message, .request, .reply, .writable, .delivered: .debug
     case .listeningError, .connectionSetupError, .connectionLost, .replyMissing, .undelivered,
       .error:

@@ -12,7 +12,7 @@ extension RunLoop {
     while !isEnding {
       let count: Int
       do throws(Errno) {
-        count = try poller.wait(milliseconds: wait)
+        count = try poll(wait)
       } catch {
         return error
       }
@@ -21,7 +21,10 @@ extension RunLoop {
       if wait != 0 { turnEnds = polledAt + Self.budget }
       wait = 0
       drain.polled(at: polledAt)
-      let progress = serve(count, deliver)
+      // What is kept from here on has had its share of this turn.
+      let hadBacklog = !backlogged.isEmpty
+      var progress = serve(count, at: polledAt, deliver)
+      if hadBacklog, serveBacklog(deliver) == .more { progress = .more }
       if progress == .drained && count < Poller.capacity {
         drain.sawEmpty(at: polledAt)
         return nil
@@ -31,8 +34,26 @@ extension RunLoop {
     return nil
   }
 
+  /// Waits up to `wait` milliseconds (-1: without limit), at first for `spin` without sleeping.
+  private func poll(_ wait: Int32) throws(Errno) -> Int {
+    guard wait != 0, spin.nanoseconds > 0 else { return try poller.wait(milliseconds: wait) }
+    let limit = wait < 0 ? spin : min(spin, .milliseconds(UInt64(wait)))
+    let began = now
+    var spun = Interval(nanoseconds: 0)
+    while spun < limit {
+      let count = try poller.wait(milliseconds: 0)
+      guard count == 0 else { return count }
+      spun = now.since(began)
+    }
+    guard wait > 0 else { return try poller.wait(milliseconds: wait) }
+    let waited = Int32(clamping: spun.nanoseconds / 1_000_000)
+    return try poller.wait(milliseconds: max(wait - waited, 0))
+  }
+
   /// Serves the sockets of one poll in turn, at least one of them, until the turn's time is up.
-  private func serve(_ count: Int, _ deliver: (CoreEvent, RawSpan) -> Void) -> Progress {
+  private func serve(
+    _ count: Int, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Progress {
     // The system lists sockets in much the same order each time: those behind the last one served
     // come first.
     let first = count > 0 ? served % count : 0
@@ -43,7 +64,8 @@ extension RunLoop {
       if token == .max {
         takeAnswers(deliver)
       } else if let socket = sockets[token: token] {
-        if serve(socket, readiness, deliver) == .more { progress = .more }
+        let time = step == 0 ? polledAt : now
+        if serve(socket, readiness, at: time, deliver) == .more { progress = .more }
       }
       if isEnding { break }
       if step + 1 < count && now >= turnEnds {
@@ -55,17 +77,18 @@ extension RunLoop {
   }
 
   private func serve(
-    _ socket: LoopSocket, _ readiness: Readiness, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, _ readiness: Readiness, at polledAt: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     switch socket.role {
-    case .datagram:
+    case .datagram, .connectedDatagram:
       if readiness.contains(.writable) { sendHeld(socket) }
       guard readiness != .writable else { return .drained }
-      return receiveDatagrams(socket, deliver)
+      return receiveDatagrams(socket, at: polledAt, deliver)
     case .listener:
       return acceptAll(socket, deliver)
-    case .connecting(let handle):
-      finishConnecting(socket, handle)
+    case .connecting:
+      finishConnecting(socket)
       settle(deliver)
       return .more
     case .stream:
@@ -86,53 +109,5 @@ extension RunLoop {
       }
       settle(deliver)
     }
-  }
-
-  /// Receives up to 64 batches, so that others get a turn.
-  private func receiveDatagrams(
-    _ socket: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
-  ) -> Progress {
-    for _ in 0..<64 {
-      let count: Int
-      do throws(Errno) {
-        count = try batch.receive(from: socket.fd)
-      } catch {
-        guard error.isBounce else { return .drained }
-        if socket.isConnectedDatagram { bounced(socket, error) }
-        settle(deliver)
-        if socket.isOpen && !isEnding { continue }
-        return .drained
-      }
-      let receivedAt = now
-      for index in 0..<count where socket.isOpen && !isEnding {
-        take(index, on: socket, at: receivedAt, deliver)
-      }
-      guard socket.isOpen, !isEnding, count == DatagramBatch.capacity else { return .drained }
-      if now >= turnEnds { return .more }
-      sendBetween()
-    }
-    return .more
-  }
-
-  /// Gives one datagram to the core, and what comes of it to the user while its bytes are there.
-  private func take(
-    _ index: Int, on socket: LoopSocket, at receivedAt: Instant,
-    _ deliver: (CoreEvent, RawSpan) -> Void
-  ) {
-    let datagram = batch.received(index)
-    var local = socket.local
-    if socket.isWildcard {
-      local.ip = datagram.local.ip
-      local.scope = datagram.local.scope
-    }
-    batch.withReceivedBytes(index) { bytes in
-      endpoint.receive(bytes, on: socket.id, from: datagram.remote, to: local, at: receivedAt)
-      settle(bytes, deliver)
-    }
-  }
-
-  /// A datagram that was sent earlier on a connected socket did not arrive.
-  func bounced(_ socket: LoopSocket, _ error: Errno) {
-    endpoint.bounced(socket.id, error.status, systemError: error.rawValue, at: now)
   }
 }

@@ -1,6 +1,14 @@
 extension RunLoop {
   /// Bytes that are read from a stream at once.
   static let streamReadBytes = 262_144
+  /// Bytes that are read behind a large message, whose memory comes first: enough for the head of
+  /// another.
+  private static let directReadBytes = 4096
+  /// How often a stream is read before others have their turn.
+  private static let streamReads = 4
+  /// Events that wait to be delivered at most before more bytes are looked at: they stay in the
+  /// processor's cache.
+  private static let eventsAtOnce = 128
 
   /// Accepts up to 64 connections.
   func acceptAll(
@@ -10,11 +18,13 @@ extension RunLoop {
       var remote = Address.unspecified
       do throws(Errno) {
         let descriptor = try TCPSocket.accept(listener.fd, remote: &remote)
-        let open = try OpenSocket(descriptor: descriptor, isIPv6: listener.isIPv6)
+        // Its own address is the listener's; where that has none, nobody asks.
+        let open = OpenSocket(
+          descriptor: descriptor, isIPv6: listener.isIPv6, local: listener.local)
         let socket = try adopt(open, role: .stream, interest: .readable)
         listener.isShedding = false
         if !endpoint.accepted(
-          listener.id, socket.id, remote: remote, local: socket.local, at: now)
+          listener.id, socket.id, remote: remote, local: listener.local, at: now)
         {
           remove(socket.id)
         }
@@ -88,10 +98,10 @@ extension RunLoop {
   }
 
   /// A connection attempt has ended, one way or the other.
-  func finishConnecting(_ socket: LoopSocket, _ handle: Handle) {
-    // The core has given this attempt up and its close waits: made free here, the id could be
-    // another's by then.
-    guard endpoint.socketIsOpen(socket.id) else { return }
+  func finishConnecting(_ socket: LoopSocket) {
+    // Without an owner the core has given this attempt up and its close waits: made free here, the
+    // id could be another's by then.
+    guard let handle = endpoint.handle(ofOwner: socket.id) else { return }
     do throws(Errno) {
       if let error = TCPSocket.takeError(of: socket.fd) { throw error }
       socket.role = .stream
@@ -131,33 +141,91 @@ extension RunLoop {
     return readStream(socket, deliver)
   }
 
-  /// Reads once; streams with more come again after the others.
+  /// Reads while a read fills its room, up to a limit; streams with more come again after the
+  /// others.
   private func readStream(
     _ socket: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    guard endpoint.mayRead(socket.id) else {
-      settle(deliver)
-      return .drained
-    }
     let buffer = streamBuffer ?? StreamBuffer(capacity: Self.streamReadBytes)
     streamBuffer = buffer
-    do throws(Errno) {
-      let count = try buffer.read(from: socket.fd)
-      guard count > 0 else {
-        endReading(socket)
+    for _ in 0..<Self.streamReads {
+      guard endpoint.mayRead(socket.id) else {
         settle(deliver)
         return .drained
       }
-      buffer.withBytes(count) { bytes in
-        endpoint.receiveStream(bytes, on: socket.id, at: now)
-        settle(bytes, deliver)
+      do throws(Errno) {
+        let isFull = try readOnce(socket, buffer, deliver)
+        guard isFull, socket.isOpen, !socket.isPaused, !isEnding else { return .drained }
+      } catch {
+        guard error != .wouldBlock else { return .drained }
+        fail(socket, error)
+        settle(deliver)
+        return .drained
       }
-      return count == buffer.capacity ? .more : .drained
-    } catch {
-      guard error != .wouldBlock else { return .drained }
-      fail(socket, error)
+      if now >= turnEnds { break }
+    }
+    return .more
+  }
+
+  /// Reads once, straight into a large message if a part of one is there. Returns whether there may
+  /// be more; false at the end.
+  private func readOnce(
+    _ socket: LoopSocket, _ buffer: StreamBuffer, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) throws(Errno) -> Bool {
+    let isDirect = endpoint.missingBytes(of: socket.id) > 0
+    var room = 0
+    var limit = buffer.capacity
+    let count: Int
+    if isDirect {
+      limit = Self.directReadBytes
+      (count, room) = try readDirect(socket, buffer, limit: limit)
       settle(deliver)
-      return .drained
+    } else {
+      count = try buffer.read(from: socket.fd)
+    }
+    guard count > 0 else {
+      endReading(socket)
+      settle(deliver)
+      return false
+    }
+    if count > room { receive(count - room, of: buffer, socket, deliver) }
+    return count == room + limit
+  }
+
+  /// Reads into a large message and behind it into the buffer. Returns how many bytes came and how
+  /// many of them found room in the message.
+  private func readDirect(
+    _ socket: LoopSocket, _ buffer: StreamBuffer, limit: Int
+  ) throws(Errno) -> (count: Int, room: Int) {
+    var result: Result<Int, Errno> = .success(0)
+    var size = 0
+    unsafe endpoint.readStream(socket.id, at: now) { room in
+      size = room.count
+      do throws(Errno) {
+        let count = try unsafe buffer.read(from: socket.fd, filling: room, limit: limit)
+        result = .success(count)
+        return min(count, size)
+      } catch {
+        result = .failure(error)
+        return 0
+      }
+    }
+    return (try result.get(), size)
+  }
+
+  /// Gives bytes of the buffer to the core, and what comes of them to the user while they are there.
+  private func receive(
+    _ count: Int, of buffer: StreamBuffer, _ socket: LoopSocket,
+    _ deliver: (CoreEvent, RawSpan) -> Void
+  ) {
+    let at = now
+    buffer.withBytes(count) { bytes in
+      var offset = 0
+      while offset < bytes.count, socket.isOpen, !isEnding {
+        let rest = bytes.extracting(offset..<bytes.count)
+        offset += endpoint.receiveStream(rest, on: socket.id, at: at, events: Self.eventsAtOnce)
+        settle(rest, deliver)
+      }
     }
   }
 

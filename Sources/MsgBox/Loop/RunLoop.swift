@@ -19,9 +19,14 @@ package final class RunLoop {
   /// The least important level that is logged.
   package var logLevel = LogLevel.warning
 
+  /// How long a turn that may wait polls without sleeping before it does.
+  package var spin = Interval(nanoseconds: 0)
+
   let poller: Poller
   let wakeup: Wakeup
   let batch: DatagramBatch
+  /// What is written to a stream.
+  let streamPieces = StreamPieces()
   /// Made with the first stream.
   var streamBuffer: StreamBuffer?
   /// Made with the first name.
@@ -30,7 +35,11 @@ package final class RunLoop {
   var reserve: FileDescriptor?
   var sockets = SocketTable()
   /// For whom the datagrams of the batch are that is being filled.
-  var outgoing: [LoopSocket] = []
+  var outgoing: [OutgoingRun] = []
+  /// The sockets that have a backlog, in the order of their turns.
+  var backlogged = FIFO<UInt64>()
+  /// Datagrams that were given to the core since the turn last looked at the clock.
+  var unlooked = 0
   /// Listeners that are not polled until `pauseEnds`, for want of descriptors.
   var paused: [UInt64] = []
   var pauseEnds: Instant?
@@ -49,6 +58,8 @@ package final class RunLoop {
   /// The numbered datagrams that were received before datagrams were last sent.
   var trackedAtFlush: UInt64 = 0
   private var isTurning = false
+  /// What the clock said when the loop last looked at it.
+  private var lastLook: Instant
   /// `shutDown` was called: nothing more is delivered.
   private(set) var isEnding = false
   private var hasEnded = false
@@ -61,6 +72,7 @@ package final class RunLoop {
     drain = DrainClock(now: now)
     turnEnds = now
     sentAt = now
+    lastLook = now
     self.poller = poller
     self.wakeup = wakeup
     self.batch = batch
@@ -84,7 +96,15 @@ package final class RunLoop {
   }
 
   /// The monotonic clock.
-  package var now: Instant { SystemClock.now }
+  package var now: Instant {
+    lastLook = SystemClock.now
+    return lastLook
+  }
+
+  /// The time for a call of the program. In a turn, where each event may bring a call, the loop has
+  /// just looked at the clock, and the coarse one tells if a handler took long: it is behind by a
+  /// tick of the system at most.
+  package var callTime: Instant { isTurning ? max(lastLook, SystemClock.coarse) : now }
 
   /// Runs one turn: sends what is queued, waits up to `timeout` (nil: without limit, zero: not at
   /// all) for something to happen, receives, runs the timers that are due and delivers the events.
@@ -99,15 +119,18 @@ package final class RunLoop {
     guard !hasEnded else { return .failure(.ended) }
     isTurning = true
     delivered = 0
-    turnEnds = now + Self.budget
+    // The clock is read again only behind what may take long.
+    var time = now
+    turnEnds = time + Self.budget
     endpoint.beginTurn()
     resumeListeners()
-    settle(deliver)
-    sendQueued()
-    let failure = receive(wait: waitMilliseconds(timeout), deliver)
-    runTimers()
-    settle(deliver)
-    sendQueued()
+    if settleNews(deliver) { time = now }
+    if sendQueued(at: time) { time = now }
+    let failure = receive(wait: waitMilliseconds(timeout, at: time), deliver)
+    time = now
+    runTimers(at: time)
+    if settleNews(deliver) { time = now }
+    _ = sendQueued(at: time)
     noteDrops()
     isTurning = false
     if isEnding { finishShutDown() }
@@ -146,6 +169,7 @@ package final class RunLoop {
     endpoint.shutDown(at: now)
     flush()
     hasEnded = true
+    endpoint.letGo()
     for id in sockets.ids {
       if let socket = sockets[id], socket.role == .stream { finish(socket) }
       sockets.remove(id)
@@ -159,13 +183,14 @@ package final class RunLoop {
 
   /// When a turn is due although no socket is ready.
   private var nextDue: Instant? {
+    guard backlogged.isEmpty else { return Instant(nanoseconds: 0) }
     guard let pauseEnds else { return endpoint.nextDeadline }
     guard let deadline = endpoint.nextDeadline else { return pauseEnds }
     return min(deadline, pauseEnds)
   }
 
   /// How long a poll may wait; -1 is without limit.
-  private func waitMilliseconds(_ timeout: Interval?) -> Int32 {
+  private func waitMilliseconds(_ timeout: Interval?, at now: Instant) -> Int32 {
     guard delivered == 0, !isEnding else { return 0 }
     var limit = timeout
     if let due = nextDue?.since(now) { limit = min(due, limit ?? due) }
@@ -173,9 +198,8 @@ package final class RunLoop {
     return Int32(clamping: limit.millisecondsRoundedUp)
   }
 
-  private func runTimers() {
-    let now = self.now
-    guard !isEnding, let deadline = endpoint.nextDeadline, deadline <= now else { return }
+  private func runTimers(at now: Instant) {
+    guard !isEnding, let due = endpoint.nextTimer, due <= now else { return }
     endpoint.handleTimeout(at: now, drainedAt: drain.judged(at: now))
   }
 }

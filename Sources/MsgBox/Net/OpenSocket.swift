@@ -8,9 +8,19 @@ package struct OpenSocket: ~Copyable {
   /// Whether its family is IPv6, so that IPv4 addresses are given to the system in their mapped
   /// form.
   package let isIPv6: Bool
+  /// The first byte of the session ids whose datagrams come to it, 1...255, if it shares its port;
+  /// else 0.
+  package var steering: UInt8 = 0
 
   package init(descriptor: consuming FileDescriptor, isIPv6: Bool) throws(Errno) {
     local = try localAddress(of: descriptor.rawValue)
+    self.descriptor = descriptor
+    self.isIPv6 = isIPv6
+  }
+
+  /// One whose own address is known.
+  package init(descriptor: consuming FileDescriptor, isIPv6: Bool, local: Address) {
+    self.local = local
     self.descriptor = descriptor
     self.isIPv6 = isIPv6
   }

@@ -21,6 +21,16 @@ import CMsgBox
     try checked(unsafe cmsgbox_receive(descriptor, bytes.baseAddress, bytes.count))
   }
 
+  /// Reads what a stream has into `room`, and what has none there up to `limit` bytes into the
+  /// buffer; 0 is its end.
+  package func read(
+    from descriptor: Int32, filling room: UnsafeMutableRawBufferPointer, limit: Int
+  ) throws(Errno) -> Int {
+    try unsafe checked(
+      cmsgbox_receive_two(
+        descriptor, room.baseAddress, room.count, bytes.baseAddress, min(limit, bytes.count)))
+  }
+
   /// Hands out the first `count` bytes, at most the capacity.
   package func withBytes(_ count: Int, _ body: (Span<UInt8>) -> Void) {
     let first = unsafe UnsafeBufferPointer(rebasing: bytes[..<min(max(count, 0), capacity)])

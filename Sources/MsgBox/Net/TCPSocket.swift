@@ -3,12 +3,14 @@ import CMsgBox
 /// Calls on TCP sockets.
 package enum TCPSocket {
   /// A socket that listens on `host` and `port` (0: the system chooses); `scope` is the interface
-  /// of a link-local address.
+  /// of a link-local address. With `sharesPort` others may listen there too.
   package static func listen(
-    host: Locator.Host, port: UInt16, scope: UInt32 = 0
+    host: Locator.Host, port: UInt16, scope: UInt32 = 0, sharesPort: Bool = false
   ) throws(Errno) -> OpenSocket {
     try openForHost(host, port: port, scope: scope) { address, isDualStack, _ in
-      unsafe withUnsafePointer(to: address) { unsafe cmsgbox_tcp_listen($0, isDualStack ? 1 : 0) }
+      unsafe withUnsafePointer(to: address) {
+        unsafe cmsgbox_tcp_listen($0, isDualStack ? 1 : 0, sharesPort ? 1 : 0)
+      }
     }
   }
 

@@ -24,18 +24,12 @@ package struct AckBody: Sendable {
   /// later ones: of a range longer than 65536 the older end, what lies behind a gap of more than
   /// 65536, and what comes after 256 ranges.
   package init(largest: UInt32, delay: UInt16, ranges: [(first: UInt32, last: UInt32)]) {
-    self.init(largest: largest, delay: delay, ranges: ranges, atMost: WireFormat.maxAckRanges - 1)
-  }
-
-  private init(
-    largest: UInt32, delay: UInt16, ranges: [(first: UInt32, last: UInt32)], atMost limit: Int
-  ) {
     self.largest = largest
     self.delay = delay
     self.ranges = ranges
     var lowest = AckBody.lowest(of: ranges.first, from: largest)
     var pairs = 0
-    while pairs < limit, pairs + 1 < ranges.count,
+    while pairs + 1 < WireFormat.maxAckRanges, pairs + 1 < ranges.count,
       AckBody.gap(below: lowest, to: ranges[pairs + 1].last) != nil
     {
       pairs += 1
@@ -44,29 +38,21 @@ package struct AckBody: Sendable {
     self.pairs = pairs
   }
 
-  /// Bytes that `append` writes.
+  /// Bytes that `write` writes.
   package var size: Int { AckBody.leastSize + pairs * AckBody.pairSize }
 
-  /// The same with as many ranges, the newest, as fit into `bytes`; nil if not even one does.
-  package func truncated(toFit bytes: Int) -> AckBody? {
-    guard bytes >= AckBody.leastSize else { return nil }
-    guard size > bytes else { return self }
-    return AckBody(
-      largest: largest, delay: delay, ranges: ranges,
-      atMost: (bytes - AckBody.leastSize) / AckBody.pairSize)
-  }
-
-  package func append(to bytes: inout [UInt8]) {
+  /// Writes `size` bytes at `offset`, which moves behind them.
+  package func write(to bytes: inout MutableRawSpan, at offset: inout Int) {
     var lowest = AckBody.lowest(of: ranges.first, from: largest)
-    bytes.append(bigEndian: largest)
-    bytes.append(bigEndian: delay)
-    bytes.append(bigEndian: UInt16(truncatingIfNeeded: largest &- lowest))
+    bytes.put(largest, at: &offset)
+    bytes.put(delay, at: &offset)
+    bytes.put(UInt16(truncatingIfNeeded: largest &- lowest), at: &offset)
     var index = 1
     while index <= pairs, let gap = AckBody.gap(below: lowest, to: ranges[index].last) {
       let last = ranges[index].last
       lowest = AckBody.lowest(of: ranges[index], from: last)
-      bytes.append(bigEndian: gap)
-      bytes.append(bigEndian: UInt16(truncatingIfNeeded: last &- lowest))
+      bytes.put(gap, at: &offset)
+      bytes.put(UInt16(truncatingIfNeeded: last &- lowest), at: &offset)
       index += 1
     }
   }

@@ -2,27 +2,27 @@
 /// trap.
 extension Span<UInt8> {
   /// The unsigned number at `offset`, big-endian; nil if it does not lie within the bytes.
-  package func bigEndian<Number: FixedWidthInteger & UnsignedInteger>(
+  @inline(__always)
+  package func bigEndian<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     _ type: Number.Type, at offset: Int
   ) -> Number? {
-    let size = Number.bitWidth / 8
-    guard offset >= 0, offset <= count - size else { return nil }
-    var number: Number = 0
-    for index in offset..<offset + size {
-      number = number << 8 | Number(truncatingIfNeeded: self[index])
-    }
-    return number
+    guard offset >= 0, offset <= count - MemoryLayout<Number>.size else { return nil }
+    // One load; it lies within the bytes, and any bits are a number.
+    return unsafe Number(
+      bigEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: Number.self))
   }
 }
 
 extension [UInt8] {
-  package mutating func append<Number: FixedWidthInteger & UnsignedInteger>(
+  package mutating func append<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     bigEndian number: Number
   ) {
-    var shift = Number.bitWidth - 8
-    while shift >= 0 {
-      append(UInt8(truncatingIfNeeded: number >> Number(shift)))
-      shift -= 8
+    append(addingCapacity: MemoryLayout<Number>.size) { room in
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        let target = UnsafeMutableRawBufferPointer(target)
+        unsafe target.storeBytes(of: number.bigEndian, as: Number.self)
+        count = MemoryLayout<Number>.size
+      }
     }
   }
 
@@ -53,5 +53,29 @@ extension MutableSpan<UInt8> {
       }
     }
     return true
+  }
+}
+
+extension MutableRawSpan {
+  /// Writes a number at `offset`, which moves behind it. There is room for it, or this traps.
+  mutating func put<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ number: Number, at offset: inout Int
+  ) {
+    storeBytes(of: number.bigEndian, toByteOffset: offset, as: Number.self)
+    offset += MemoryLayout<Number>.size
+  }
+
+  /// Copies bytes to `offset`, which moves behind them; nothing if there is no room for them.
+  mutating func put(_ bytes: Span<UInt8>, at offset: inout Int) {
+    guard offset >= 0, bytes.count <= byteCount - offset else { return }
+    let start = offset
+    offset += bytes.count
+    // One block copy; the bounds are checked above, and no pointer leaves its closure.
+    unsafe bytes.withUnsafeBytes { source in
+      unsafe self.withUnsafeMutableBytes { target in
+        guard let to = target.baseAddress, let from = source.baseAddress else { return }
+        unsafe (to + start).copyMemory(from: from, byteCount: source.count)
+      }
+    }
   }
 }

@@ -24,10 +24,17 @@ package enum ControlPacket: Equatable, Sendable {
     }
   }
 
+  /// The header without a session.
+  var header: PacketHeader {
+    var header = PacketHeader(kind: kind)
+    if case .close(let reason) = self { header.replyID = reason.rawValue }
+    return header
+  }
+
   /// Appends the packet; `session` nil leaves the session field out.
   package func append(to bytes: inout [UInt8], session: UInt64?) {
-    var header = PacketHeader(kind: kind, flags: session == nil ? [] : .session)
-    if case .close(let reason) = self { header.replyID = reason.rawValue }
+    var header = self.header
+    if session != nil { header.flags.insert(.session) }
     header.append(to: &bytes)
     if let session { bytes.append(bigEndian: session) }
     switch self {

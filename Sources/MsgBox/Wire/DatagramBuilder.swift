@@ -4,24 +4,33 @@
 /// the end.
 package struct DatagramBuilder: Sendable {
   private var bytes: [UInt8]
-  /// Where the length field of the last packet is, if it has one.
-  private var lastLength: Int?
+  /// How many of `bytes` are written.
+  private var count = 0
+  /// Where the last packet is, and where its length field is; 0 if it has none.
   private var lastHeader = 0
+  private var lastLength = 0
 
-  /// `buffer` is emptied and its capacity used.
+  /// `buffer` is used again, whatever is in it.
   package init(buffer: [UInt8]) {
     bytes = buffer
-    bytes.removeAll(keepingCapacity: true)
+    fillUp()
   }
 
-  package var isEmpty: Bool { bytes.isEmpty }
+  /// Makes room for a whole datagram.
+  @inline(never)
+  private mutating func fillUp() {
+    let missing = WireFormat.maxDatagram - bytes.count
+    if missing > 0 { bytes.append(contentsOf: repeatElement(0, count: missing)) }
+  }
+
+  package var isEmpty: Bool { count == 0 }
 
   /// The payload that one more packet without further fields could have as the last of this
   /// datagram, in bytes; 0 also if there is no room for the packet itself. The first packet is
   /// taken to have a session id.
   package var room: Int {
     let start = PacketHeader.size + (isEmpty ? WireFormat.sessionSize : 0)
-    return isOpen ? max(WireFormat.maxDatagram - bytes.count - start, 0) : 0
+    return isOpen ? max(WireFormat.maxDatagram - count - start, 0) : 0
   }
 
   /// The payload that a packet with this head could have as the last of this datagram, in bytes;
@@ -35,79 +44,137 @@ package struct DatagramBuilder: Sendable {
   /// happens if the datagram has begun.
   package mutating func beginNumbered(_ number: UInt32, session: UInt64?) {
     guard isEmpty else { return }
-    _ = begin(
-      PacketHeader(kind: .datagramNumber), body: WireFormat.datagramNumberSize, session: session)
-    bytes.append(bigEndian: number)
+    _ = append(
+      PacketHeader(kind: .datagramNumber), body: WireFormat.datagramNumberSize, session: session
+    ) { bytes, offset in bytes.put(number, at: &offset) }
   }
 
   /// Appends a packet, if it fits. `session` nil leaves the session field out of the first packet.
   package mutating func append(_ head: MessageHead, session: UInt64?, payload: Span<UInt8>) -> Bool
   {
-    guard
-      begin(head.header(adding: []), body: head.blockSize + payload.count, session: session)
-    else { return false }
-    head.appendBlock(to: &bytes)
-    bytes.append(bytes: payload)
-    return true
+    append(head.header(adding: []), body: head.blockSize + payload.count, session: session) {
+      bytes, offset in
+      if let messageID = head.messageID {
+        bytes.put(messageID, at: &offset)
+        if let place = head.place {
+          bytes.put(place.channel, at: &offset)
+          bytes.put(place.place, at: &offset)
+        }
+      }
+      bytes.put(payload, at: &offset)
+    }
+  }
+
+  /// Appends a one-way message behind others, if it fits.
+  @inline(__always)
+  package mutating func join(_ payload: Span<UInt8>) -> Bool {
+    guard count > 0 else { return false }
+    return append(PacketHeader(kind: .oneWay), body: payload.count, session: nil) {
+      bytes, offset in bytes.put(payload, at: &offset)
+    }
   }
 
   /// Appends an ack, if it fits. `session` nil leaves the session field out of the first packet.
   package mutating func append(ack: AckBody, session: UInt64?) -> Bool {
-    guard begin(PacketHeader(kind: .ack), body: ack.size, session: session) else { return false }
-    ack.append(to: &bytes)
-    return true
+    append(PacketHeader(kind: .ack), body: ack.size, session: session) { bytes, offset in
+      ack.write(to: &bytes, at: &offset)
+    }
   }
 
   /// Appends a close or heartbeat behind the messages, if it fits. The datagram is not empty.
   package mutating func appendControl(_ packet: ControlPacket) -> Bool {
-    guard lastLength != nil, bytes.count + PacketHeader.size <= WireFormat.maxDatagram else {
+    guard lastLength != 0, count + PacketHeader.size <= WireFormat.maxDatagram else {
       return false
     }
-    lastLength = nil
-    packet.append(to: &bytes, session: nil)
+    lastLength = 0
+    var offset = count
+    var span = bytes.mutableSpan
+    var target = unsafe span.mutableBytes
+    target.put(packet.header.word, at: &offset)
+    count = offset
     return true
   }
 
   /// The finished datagram; the builder is empty afterwards.
-  package mutating func seal() -> [UInt8] {
-    if let lastLength {
-      bytes.removeSubrange(lastLength..<lastLength + WireFormat.lengthSize)
-      bytes[lastHeader] &= ~UInt8(PacketHeader.Flags.length.rawValue >> 8)
-    }
-    var datagram: [UInt8] = []
-    swap(&datagram, &bytes)
-    lastLength = nil
+  package mutating func seal() -> PackedDatagram {
+    if lastLength != 0 { removeLastLength() }
+    var buffer: [UInt8] = []
+    swap(&buffer, &bytes)
+    let datagram = PackedDatagram(buffer: buffer, count: count)
+    self = DatagramBuilder(empty: [])
     return datagram
   }
 
+  /// The body of the last packet runs to the end, and so needs no length.
+  private mutating func removeLastLength() {
+    let length = WireFormat.lengthSize
+    let (start, end) = (lastLength, count)
+    unsafe bytes.withUnsafeMutableBytes { bytes in
+      guard start + length <= end, end <= bytes.count, let base = bytes.baseAddress else {
+        return
+      }
+      let body = unsafe base + start
+      unsafe body.copyMemory(from: body + length, byteCount: end - start - length)
+    }
+    count -= length
+    bytes[lastHeader] &= ~UInt8(PacketHeader.Flags.length.rawValue >> 8)
+  }
+
+  private init(empty: [UInt8]) { bytes = empty }
+
   /// Whether a packet may come behind those that are there: the last one has a length.
-  private var isOpen: Bool { isEmpty || lastLength != nil }
+  private var isOpen: Bool { isEmpty || lastLength != 0 }
 
   /// The bytes that are left behind one more packet with a body of that size; negative if it does
   /// not fit.
   private func room(behind body: Int, session: UInt64?) -> Int {
     let start = PacketHeader.size + (isEmpty && session != nil ? WireFormat.sessionSize : 0)
-    return WireFormat.maxDatagram - bytes.count - start - body
+    return WireFormat.maxDatagram - count - start - body
   }
 
-  /// Writes header, session id and length of a packet whose body of that size is to follow; false,
-  /// and nothing is written, if it does not fit.
-  private mutating func begin(_ header: PacketHeader, body: Int, session: UInt64?) -> Bool {
+  /// Writes header, session id and length of a packet and lets `write` add the body, of that size;
+  /// false, and nothing is written, if it does not fit.
+  @inline(__always)
+  private mutating func append(
+    _ header: PacketHeader, body: Int, session: UInt64?,
+    _ write: (inout MutableRawSpan, inout Int) -> Void
+  ) -> Bool {
     let room = room(behind: body, session: session)
     guard room >= 0, isOpen else { return false }
-    var header = header
+    if bytes.count < WireFormat.maxDatagram { fillUp() }
+    var word = header.word
     let hasLength = room >= WireFormat.lengthSize
-    if hasLength { header.flags.insert(.length) }
-    lastHeader = bytes.count
-    if let session, isEmpty {
-      header.flags.insert(.session)
-      header.append(to: &bytes)
-      bytes.append(bigEndian: session)
+    if hasLength { word |= UInt64(PacketHeader.Flags.length.rawValue) << 48 }
+    var offset = count
+    var lengthOffset = 0
+    var span = bytes.mutableSpan
+    var target = unsafe span.mutableBytes
+    if let session, offset == 0 {
+      word |= UInt64(PacketHeader.Flags.session.rawValue) << 48
+      target.put(word, at: &offset)
+      target.put(session, at: &offset)
     } else {
-      header.append(to: &bytes)
+      target.put(word, at: &offset)
     }
-    lastLength = hasLength ? bytes.count : nil
-    if hasLength { bytes.append(bigEndian: UInt16(truncatingIfNeeded: body)) }
+    if hasLength {
+      lengthOffset = offset
+      target.put(UInt16(truncatingIfNeeded: body), at: &offset)
+    }
+    write(&target, &offset)
+    lastHeader = count
+    lastLength = lengthOffset
+    count = offset
     return true
+  }
+}
+
+/// A finished datagram: the front of a buffer that is used again and again.
+package struct PackedDatagram: Sendable {
+  /// At least 1200 bytes, or none.
+  package var buffer: [UInt8]
+  package var count: Int
+
+  package var span: Span<UInt8> {
+    @_lifetime(borrow self) get { buffer.span.extracting(0..<count) }
   }
 }

@@ -79,6 +79,71 @@ package struct PacketParser: Sendable {
     }
   }
 
+  /// Whether every byte of the datagram was consumed.
+  @inline(__always)
+  package func isAtEnd(_ datagram: Span<UInt8>) -> Bool { offset >= datagram.count }
+
+  /// Where the payload of the next packet is, not the first, if that is the plainest of all: a
+  /// one-way message of one packet with nothing but perhaps a length. Nil, and it still comes next,
+  /// if it is any other, bad, or not there.
+  @inline(__always)
+  package mutating func nextOneWay(_ datagram: Span<UInt8>) -> Range<Int>? {
+    guard let word = datagram.bigEndian(UInt64.self, at: offset), PacketHeader.isOneWay(word)
+    else { return nil }
+    var start = offset &+ PacketHeader.size
+    var end = datagram.count
+    if PacketHeader(word).flags.contains(.length) {
+      guard let length = datagram.bigEndian(UInt16.self, at: start) else { return nil }
+      start &+= WireFormat.lengthSize
+      end = start &+ Int(length)
+      guard end <= datagram.count else { return nil }
+    }
+    offset = end
+    return start..<end
+  }
+
+  /// The next packet if it is of the shape of most: a message of one packet without options; the
+  /// first with a session, the others without. Nil, and it still comes next, if it is of any other,
+  /// bad, or not there.
+  @inline(__always)
+  package mutating func nextMessage(_ datagram: Span<UInt8>, isFirst: Bool = false) -> Packet? {
+    guard let word = datagram.bigEndian(UInt64.self, at: offset),
+      let kind = PacketHeader.wholeMessage(word, hasSession: isFirst)
+    else { return nil }
+    let header = PacketHeader(word)
+    var cursor = offset + PacketHeader.size
+    var session: UInt64?
+    if isFirst {
+      session = datagram.bigEndian(UInt64.self, at: cursor)
+      cursor += WireFormat.sessionSize
+    }
+    var end = datagram.count
+    if header.flags.contains(.length) {
+      guard let length = datagram.bigEndian(UInt16.self, at: cursor) else { return nil }
+      cursor += WireFormat.lengthSize
+      end = cursor + Int(length)
+      guard end <= datagram.count else { return nil }
+    }
+    var messageID: UInt32?
+    if header.flags.contains(.fragment) {
+      messageID = datagram.bigEndian(UInt32.self, at: cursor)
+      cursor += WireFormat.messageIDSize
+    }
+    var place: ChannelPlace?
+    if kind == .reliable {
+      guard messageID != nil else { return nil }
+      place = ChannelPlace(datagram, at: cursor)
+      cursor += WireFormat.channelPlaceSize
+    }
+    // Whatever was read before lies within the body then.
+    guard cursor <= end else { return nil }
+    offset = end
+    self.isFirst = false
+    return Packet(
+      kind: kind, header: header, session: session, messageID: messageID, place: place,
+      payload: cursor..<end)
+  }
+
   private mutating func parse(_ datagram: Span<UInt8>) throws(DropReason) -> PacketStep {
     let header = try PacketHeader(datagram, at: offset)
     var cursor = offset + PacketHeader.size

@@ -81,16 +81,45 @@ package struct PacketHeader: Equatable, Sendable {
     guard let messageType = bytes.bigEndian(UInt16.self, at: offset) else { throw .short }
     guard messageType >> 14 == WireFormat.magic else { throw .notMsgBox }
     guard messageType >> 12 & 0b11 == WireFormat.version else { throw .version }
-    guard let numPackets = bytes.bigEndian(UInt16.self, at: offset + 2),
-      let packetID = bytes.bigEndian(UInt16.self, at: offset + 4),
-      let replyID = bytes.bigEndian(UInt16.self, at: offset + 6)
-    else { throw .short }
+    guard let word = bytes.bigEndian(UInt64.self, at: offset) else { throw .short }
+    self.init(word)
     guard packetID < numPackets else { throw .malformed }
-    kind = UInt8(truncatingIfNeeded: messageType)
-    flags = Flags(rawValue: messageType & 0x0f00)
-    self.numPackets = numPackets
-    self.packetID = packetID
-    self.replyID = replyID
+  }
+
+  /// The header of which `word` is the 8 bytes, the first of them uppermost.
+  @inline(__always)
+  init(_ word: UInt64) {
+    kind = UInt8(truncatingIfNeeded: word >> 48)
+    flags = Flags(rawValue: UInt16(truncatingIfNeeded: word >> 48) & 0x0f00)
+    numPackets = UInt16(truncatingIfNeeded: word >> 32)
+    packetID = UInt16(truncatingIfNeeded: word >> 16)
+    replyID = UInt16(truncatingIfNeeded: word)
+  }
+
+  /// The kind of the message that a header begins which has no options and belongs to a message of
+  /// one packet, with a session as `hasSession` says: most are of that shape. Nil if it is of any
+  /// other.
+  @inline(__always)
+  static func wholeMessage(_ word: UInt64, hasSession: Bool) -> PacketKind? {
+    guard word >> 16 & 0xffff_ffff == 1 << 16 else { return nil }
+    let session = hasSession ? Flags.session.rawValue : 0
+    let first = WireFormat.magic << 14 | WireFormat.version << 12 | session
+    let optional = Flags.length.rawValue | Flags.fragment.rawValue
+    let kind = (UInt16(truncatingIfNeeded: word >> 48) & ~optional) ^ first
+    // A few comparisons are cheaper here than a jump by a table.
+    if kind == UInt16(PacketKind.oneWay.rawValue) { return .oneWay }
+    if kind == UInt16(PacketKind.request.rawValue) { return .request }
+    if kind == UInt16(PacketKind.reply.rawValue) { return .reply }
+    return kind == UInt16(PacketKind.reliable.rawValue) ? .reliable : nil
+  }
+
+  /// Whether a header begins a one-way message of one packet without session, message id and
+  /// options.
+  @inline(__always)
+  static func isOneWay(_ word: UInt64) -> Bool {
+    let plain = PacketHeader(kind: .oneWay)
+    let withoutLength = word & ~(UInt64(Flags.length.rawValue) << 48)
+    return withoutLength >> 16 == UInt64(plain.messageType) << 32 | UInt64(plain.numPackets) << 16
   }
 
   /// Of a close: why. A number that is not known is taken for the plain reason.
@@ -104,10 +133,13 @@ package struct PacketHeader: Equatable, Sendable {
     WireFormat.magic << 14 | WireFormat.version << 12 | flags.rawValue | UInt16(kind)
   }
 
+  /// The four numbers as one of 64 bits.
+  var word: UInt64 {
+    UInt64(messageType) << 48 | UInt64(numPackets) << 32 | UInt64(packetID) << 16
+      | UInt64(replyID)
+  }
+
   package func append(to bytes: inout [UInt8]) {
-    bytes.append(bigEndian: messageType)
-    bytes.append(bigEndian: numPackets)
-    bytes.append(bigEndian: packetID)
-    bytes.append(bigEndian: replyID)
+    bytes.append(bigEndian: word)
   }
 }

@@ -5,14 +5,74 @@
 ///     +----------+--------+-----------+------+-----------+---------+-------------+-----------+
 ///                         hello, accept  if F   if kind reliable         if O
 package enum StreamFrame {
+  /// Bytes of the frame of a one-way message in front of its payload.
+  package static let plainOverhead = WireFormat.frameLengthSize + PacketHeader.size
+
+  private static let oneWayWord = MessageHead(kind: .oneWay).word
+
+  /// Appends the frame of a one-way message, as `append` does.
+  @inline(__always)
+  package static func append(oneWay payload: Span<UInt8>, to bytes: inout [UInt8]) {
+    let size = plainOverhead &+ payload.count
+    bytes.append(addingCapacity: size) { room in
+      // There is room for what is stored, and no pointer leaves its closure.
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        let target = UnsafeMutableRawBufferPointer(target)
+        let length = UInt32(truncatingIfNeeded: size &- WireFormat.frameLengthSize)
+        unsafe target.storeBytes(of: length.bigEndian, as: UInt32.self)
+        unsafe target.storeBytes(of: oneWayWord.bigEndian, toByteOffset: 4, as: UInt64.self)
+        unsafe payload.withUnsafeBytes { source in
+          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[plainOverhead...])
+          unsafe rest.copyMemory(from: source)
+        }
+        count = size
+      }
+    }
+  }
+
+  /// Bytes of the frame of a message in front of its payload.
+  package static func overhead(_ head: MessageHead) -> Int {
+    WireFormat.frameLengthSize + PacketHeader.size + head.blockSize
+  }
+
   package static func append(
     _ head: MessageHead, payload: Span<UInt8>, to bytes: inout [UInt8]
   ) {
-    let length = PacketHeader.size + head.blockSize + payload.count
-    bytes.append(bigEndian: UInt32(truncatingIfNeeded: length))
-    head.header(adding: []).append(to: &bytes)
-    head.appendBlock(to: &bytes)
-    bytes.append(bytes: payload)
+    append(head, payloadCount: payload.count, adding: payload, to: &bytes)
+  }
+
+  /// Appends a frame but for its payload of `payloadCount` bytes, which is to follow.
+  package static func append(_ head: MessageHead, payloadCount: Int, to bytes: inout [UInt8]) {
+    append(head, payloadCount: payloadCount, adding: Span(), to: &bytes)
+  }
+
+  private static func append(
+    _ head: MessageHead, payloadCount: Int, adding payload: Span<UInt8>, to bytes: inout [UInt8]
+  ) {
+    let overhead = overhead(head)
+    let length = overhead - WireFormat.frameLengthSize + payloadCount
+    bytes.append(addingCapacity: overhead + payload.count) { room in
+      // There is room for what is stored, and no pointer leaves its closure.
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        let target = UnsafeMutableRawBufferPointer(target)
+        unsafe target.storeBytes(of: UInt32(truncatingIfNeeded: length).bigEndian, as: UInt32.self)
+        unsafe target.storeBytes(of: head.word.bigEndian, toByteOffset: 4, as: UInt64.self)
+        if let messageID = head.messageID {
+          unsafe target.storeBytes(of: messageID.bigEndian, toByteOffset: 12, as: UInt32.self)
+          if let place = head.place {
+            unsafe target.storeBytes(of: place.channel, toByteOffset: 16, as: UInt8.self)
+            unsafe target.storeBytes(of: place.place.bigEndian, toByteOffset: 17, as: UInt32.self)
+          }
+        }
+        if !payload.isEmpty {
+          unsafe payload.withUnsafeBytes { source in
+            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[overhead...])
+            unsafe rest.copyMemory(from: source)
+          }
+        }
+        count = overhead + payload.count
+      }
+    }
   }
 
   /// An ack: `ackCount` is how many reliable frames have been received in this session, modulo
@@ -34,6 +94,75 @@ package enum StreamFrame {
     for index in 0..<WireFormat.frameLengthSize {
       bytes[start + index] = UInt8(truncatingIfNeeded: length >> UInt32(24 - 8 * index))
     }
+  }
+}
+
+/// A whole frame at the front of bytes that holds a one-way message, a request or a reply, and
+/// nothing out of the ordinary: no options, one packet.
+package struct PlainFrame {
+  package var kind: PacketKind
+  package var replyID: UInt16
+  /// Nil of a one-way message.
+  package var messageID: UInt32?
+  /// Bytes in front of the payload.
+  package var overhead: Int
+  /// Bytes of the payload.
+  package var count: Int
+
+  /// The first 48 bits of a header: type, one packet, number 0.
+  private static let oneWay = front(.oneWay, [])
+  private static let request = front(.request, .fragment)
+  private static let reply = front(.reply, .fragment)
+
+  private static func front(_ kind: PacketKind, _ flags: PacketHeader.Flags) -> UInt64 {
+    UInt64(PacketHeader(kind: kind, flags: flags).messageType) << 32 | 1 << 16
+  }
+
+  /// Reads the frame at `offset`; nil if it is not whole, not plain, or has a payload of more than
+  /// `maxMessage` bytes: then it is to be read step by step.
+  @inline(__always)
+  package init?(_ bytes: Span<UInt8>, at offset: Int, maxMessage: Int) {
+    let rest = bytes.count - offset
+    guard rest >= 12 else { return nil }
+    // Twelve bytes are there, so both numbers are.
+    let raw = unsafe bytes.bytes
+    let length = unsafe Int(
+      raw.unsafeLoadUnaligned(
+        fromUncheckedByteOffset: offset, as: UInt32.self
+      ).bigEndian)
+    let header = unsafe raw.unsafeLoadUnaligned(
+      fromUncheckedByteOffset: offset + 4, as: UInt64.self
+    ).bigEndian
+    guard length >= PacketHeader.size, length <= rest - WireFormat.frameLengthSize else {
+      return nil
+    }
+    count = length - PacketHeader.size
+    replyID = UInt16(truncatingIfNeeded: header)
+    overhead = 12
+    switch header >> 16 {
+    case Self.oneWay:
+      kind = .oneWay
+    case Self.request, Self.reply:
+      guard count >= 4 else { return nil }
+      kind = header >> 16 == Self.request ? .request : .reply
+      messageID = unsafe raw.unsafeLoadUnaligned(
+        fromUncheckedByteOffset: offset + 12, as: UInt32.self
+      ).bigEndian
+      overhead = 16
+      count -= 4
+    default:
+      return nil
+    }
+    guard count <= maxMessage else { return nil }
+  }
+}
+
+extension MessageHead {
+  /// The eight bytes of the header of a packet without length and session.
+  fileprivate var word: UInt64 {
+    let flags: PacketHeader.Flags = messageID == nil ? [] : .fragment
+    return UInt64(PacketHeader(kind: kind, flags: flags).messageType) << 48
+      | UInt64(numPackets) << 32 | UInt64(packetID) << 16 | UInt64(replyID)
   }
 }
 

@@ -94,11 +94,13 @@ struct HeaderTests {
     #expect(options.idleKeepalives == 0)
     #expect(options.receiveMarkMessages == 65_536)
     #expect(options.receiveMarkBytes == 16_777_216)
+    #expect(options.sharePort == false)
     let ofBox = BoxOptions()
     #expect(ofBox.sendMarkMessages == 262_144)
     #expect(ofBox.sendMarkBytes == 268_435_456)
     #expect(ofBox.receiveBytes == 268_435_456)
     #expect(ofBox.turnDatagrams == 1000)
+    #expect(ofBox.spin == .zero)
   }
 
   @Test("The modes of liveness are those of the header")
@@ -116,6 +118,7 @@ struct HeaderTests {
     options.idleKeepalives = 12
     options.receiveMarkMessages = 3
     options.receiveMarkBytes = 4
+    options.sharePort = true
     #expect(options.core.isValid)
     #expect(options.closeTimeout == .seconds(1))
     #expect(options.liveness == .onDemand)
@@ -123,6 +126,7 @@ struct HeaderTests {
     #expect(options.idleKeepalives == 12)
     #expect(options.receiveMarkMessages == 3)
     #expect(options.receiveMarkBytes == 4)
+    #expect(options.sharePort)
     var ofBox = BoxOptions()
     ofBox.sendMarkMessages = 1
     ofBox.sendMarkBytes = 2
@@ -159,6 +163,13 @@ struct HeaderTests {
     options.key = 9
     options.deadline = .milliseconds(50)
     #expect(try options.core == core)
+    options.isAlone = true
+    #expect(try options.core != core)
+    core.isAlone = true
+    #expect(try options.core == core)
+    var alone = SendOptions()
+    alone.isAlone = true
+    #expect(try MessageBox.SendOptions.alone.core == alone)
   }
 
   @Test("The version is that of the header")

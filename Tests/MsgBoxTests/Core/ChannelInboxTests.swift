@@ -36,6 +36,23 @@ struct ChannelInboxTests {
     #expect(inbox.arrived(place(9, 3)) && inbox.next(9) == [4] && inbox.heldBytes == 0)
   }
 
+  @Test("A message passes at once only if it is the next of its channel and none waits")
+  func pass() {
+    var inbox = ChannelInbox()
+    #expect(inbox.pass(place(0, 1)) == false && inbox.pass(place(0, 0)) == true)
+    #expect(inbox.pass(place(0, 0)) == false && inbox.check(place(0, 0)) == .duplicate)
+    #expect(inbox.arrived(place(0, 2)) == true)
+    #expect(inbox.pass(place(0, 1)) == false, "the base would have to move over the other")
+    #expect(inbox.arrived(place(0, 1)) == true && inbox.pass(place(0, 3)) == true)
+    #expect(inbox.arrived(place(7, 0)) == true)
+    #expect(inbox.pass(place(7, 2)) == false && inbox.pass(place(7, 1)) == true)
+    #expect(inbox.pass(place(7, 1)) == false && inbox.check(place(7, 1)) == .duplicate)
+    inbox.keep(place(7, 3), [3])
+    #expect(inbox.pass(place(7, 2)) == false && inbox.pass(place(0, 4)) == true)
+    #expect(inbox.arrived(place(7, 2)) == true && inbox.next(7) == [3])
+    #expect(inbox.pass(place(7, 4)) == true)
+  }
+
   @Test("An empty message that waits is a message")
   func emptyMessage() {
     var inbox = ChannelInbox()
@@ -124,7 +141,9 @@ struct ChannelInboxTests {
         guard check == .fresh else { continue }
         let bytes = random.bytes(random.below(20))
         var given: [[UInt8]] = []
-        if inbox.arrived(id) {
+        if random.chance(50), inbox.pass(id) {
+          given.append(bytes)
+        } else if inbox.arrived(id) {
           given.append(bytes)
           while let bytes = inbox.next(id.channel) { given.append(bytes) }
         } else {

@@ -84,7 +84,9 @@ struct HeartbeatTests {
     simulation.run(for: .seconds(60))
     let mean = Double(buckets.values.reduce(0, +)) / 600
     #expect(mean >= 9 && mean <= 21)
-    #expect(Double(buckets.values.max() ?? 0) <= 2 * mean)
+    // One visit in two brings a beat, and visits come in groups of 20 ms: even if all visits of a
+    // bucket do, that is twice the mean and one group more.
+    #expect(Double(buckets.values.max() ?? 0) <= 2 * mean * 6 / 5)
     let lost = crowd.raw.server.log.all(.connectionLost)
     #expect(lost.map(\.handle) == [crowd.members[500].handle])
     let silence = try #require(lost.first).time.since(start)

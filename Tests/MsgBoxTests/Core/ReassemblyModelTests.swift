@@ -39,6 +39,7 @@ struct ReassemblyModelTests {
       var model = ReassemblyModel()
       var now = Instant(nanoseconds: 0)
       var completed = 0
+      var buffers = LargeBuffers()
       let bound = seed % 2 == 0 ? 1 << 20 : 4000
       for step in 0..<5000 {
         now = now + .milliseconds(UInt64(random.below(random.chance(5) ? 9000 : 20)))
@@ -46,10 +47,13 @@ struct ReassemblyModelTests {
         let result = reassembly.add(
           fragment.key, replyID: fragment.replyID, numPackets: UInt16(fragment.packets),
           packetID: UInt16(fragment.index), payload: fragment.bytes.span, largest: 350,
-          allowance: bound - reassembly.heldBytes, at: now)
+          allowance: bound - reassembly.heldBytes, buffers: &buffers, at: now)
         let expected = model.add(fragment, largest: 350, bound: bound, at: now)
         #expect(result == expected)
-        if case .complete = result { completed += 1 }
+        if case .complete(let bytes) = result {
+          completed += 1
+          buffers.give(bytes)
+        }
         if random.chance(20) {
           reassembly.remove(fragment.key)
           model.remove(fragment.key)

@@ -20,9 +20,11 @@ extension Reassembly {
     _ cut: Cut, _ index: Int, largest: Int = 1 << 20, allowance: Int = 1 << 24,
     at now: Instant = Instant(nanoseconds: 0)
   ) -> Assembly {
-    add(
+    var buffers = LargeBuffers()
+    return add(
       cut.key, replyID: cut.replyID, numPackets: UInt16(cut.count), packetID: UInt16(index),
-      payload: cut.payload(index).span, largest: largest, allowance: allowance, at: now)
+      payload: cut.payload(index).span, largest: largest, allowance: allowance,
+      buffers: &buffers, at: now)
   }
 
   fileprivate mutating func add(
@@ -30,10 +32,11 @@ extension Reassembly {
     index: UInt16, count: Int, largest: Int = 1 << 20, allowance: Int = 1 << 24,
     at now: Instant = Instant(nanoseconds: 0)
   ) -> Assembly {
-    add(
+    var buffers = LargeBuffers()
+    return add(
       FragmentKey(kind: kind, messageID: id), replyID: replyID, numPackets: packets,
       packetID: index, payload: [UInt8](repeating: UInt8(index & 255), count: count).span,
-      largest: largest, allowance: allowance, at: now)
+      largest: largest, allowance: allowance, buffers: &buffers, at: now)
   }
 }
 

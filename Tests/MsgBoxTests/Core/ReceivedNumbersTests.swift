@@ -93,22 +93,6 @@ struct ReceivedNumbersTests {
     #expect(numbers.insert(0, at: start) == false)
   }
 
-  @Test("What an ack has no room for is not counted as told")
-  func limit() {
-    var numbers = ReceivedNumbers()
-    for number: UInt32 in [0, 5, 10] { _ = numbers.insert(number, at: start) }
-    var ranges: [(first: UInt32, last: UInt32)] = []
-    for limit in [0, 1, 2] {
-      _ = numbers.takeAck(at: start, limit: limit, into: &ranges)
-      #expect(ranges.map(\.first) == (limit == 2 ? [10, 5] : [10]))
-    }
-    for _ in 0..<40 { _ = numbers.takeAck(at: start, limit: 2, into: &ranges) }
-    #expect(ranges.map(\.first) == [10, 0], "those told often make room")
-    for _ in 0..<40 { _ = numbers.takeAck(at: start, limit: 1, into: &ranges) }
-    _ = numbers.takeAck(at: start, into: &ranges)
-    #expect(ranges.map(\.first) == [10, 0])
-  }
-
   @Test("A range longer than an ack can tell is told by its newer end")
   func longRange() {
     var numbers = ReceivedNumbers()

@@ -5,7 +5,7 @@ import Testing
 struct RecoveryPathTests {
   @Test("Without random losses the pipe is filled")
   func fillsThePipe() {
-    var path = BottleneckPath(seed: 1)
+    let path = BottleneckPath(seed: 1)
     path.addFlow()
     path.run(until: 5000)
     let before = path.flows[0].complete.count
@@ -16,7 +16,7 @@ struct RecoveryPathTests {
 
   @Test("With 1 % of losses it is what the model of Mathis says", arguments: [UInt64(1), 2, 3])
   func losses(seed: UInt64) {
-    var path = BottleneckPath(seed: seed)
+    let path = BottleneckPath(seed: seed)
     path.loss = 10
     path.addFlow()
     path.run(until: 60_000)
@@ -33,7 +33,7 @@ struct RecoveryPathTests {
 
   @Test("Two flows share it, though one comes later")
   func fairness() {
-    var path = BottleneckPath(seed: 4)
+    let path = BottleneckPath(seed: 4)
     path.addFlow()
     path.addFlow(startsAt: 3000)
     path.run(until: 20_000)
@@ -48,7 +48,7 @@ struct RecoveryPathTests {
 
   @Test("After a blackout everything comes through")
   func blackout() {
-    var path = BottleneckPath(seed: 5)
+    let path = BottleneckPath(seed: 5)
     path.addFlow()
     path.run(until: 3000)
     path.loss = 1000

@@ -33,7 +33,9 @@ struct SocketTests {
     let handle = server.endpoint.listen(
       locator, options: ConnectionOptions(), userWords: UserWords(), at: server.now)
     let buffer = ConnectionOptions().socketBufferBytes
-    #expect(server.endpoint.pollAction() == .bind(handle, locator, bufferBytes: buffer))
+    #expect(
+      server.endpoint.pollAction()
+        == .bind(handle, locator, bufferBytes: buffer, sharesPort: false))
   }
 
   @Test(

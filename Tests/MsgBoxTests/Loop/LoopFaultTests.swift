@@ -35,7 +35,8 @@ import Testing
     try withFaults {
       let pair = try EchoPair(.udp)
       let before = pair.client.counters.dropped(.sendFailed)
-      fail(CMSGBOX_CALL_SEND_BATCH, with: .messageTooLong)
+      // First of all five together, then of one alone.
+      fail(CMSGBOX_CALL_SEND_BATCH, with: .messageTooLong, times: 2)
       for index in 0..<5 {
         let message = [UInt8](repeating: UInt8(index), count: 1000)
         #expect(pair.client.send(message, to: pair.connection) == .ok)
@@ -43,6 +44,30 @@ import Testing
       try pair.run { pair.client.count(.message) == 4 }
       #expect(pair.client.seen.filter { $0.kind == .message }.map { $0.bytes[0] } == [1, 2, 3, 4])
       #expect(pair.client.counters.dropped(.sendFailed) == before + 1)
+    }
+  }
+
+  @Test(
+    "Without trains every datagram goes by itself",
+    arguments: [CMSGBOX_EINVAL, CMSGBOX_EIO, CMSGBOX_EOPNOTSUPP, CMSGBOX_ENOPROTOOPT])
+  func trainsRefused(error: Int32) throws {
+    try withFaults {
+      let pair = try EchoPair(.udp)
+      fail(CMSGBOX_CALL_SEND_BATCH, with: Errno(rawValue: error), times: 1)
+      try exchange(pair, 150)
+      #expect(cmsgbox_fault_clear() == 1)
+      #expect(pair.client.counters.dropped(.sendFailed) == 0)
+      #expect(pair.server.counters.dropped(.sendFailed) == 0)
+    }
+  }
+
+  @Test("Sockets that cannot receive trains get the datagrams one by one")
+  func trainsNotReceived() throws {
+    try withFaults {
+      fail(CMSGBOX_CALL_OFFLOAD, with: .invalidArgument, times: 2)
+      let pair = try EchoPair(.udp)
+      #expect(cmsgbox_fault_clear() == 2)
+      try exchange(pair, 150)
     }
   }
 

@@ -41,6 +41,67 @@ struct LoopPressureTests {
     #expect(bytes == (UInt8(0)..<6).map { [$0] })
   }
 
+  @Test("What a turn had no time for is kept for the next, whole and in order")
+  func backlog() throws {
+    let pair = try EchoPair(.udp)
+    let server = pair.server
+    server.react = { loop, seen in
+      guard seen.kind == .message else { return }
+      let began = loop.now
+      while loop.now.since(began) < Interval(nanoseconds: 200_000) {}
+    }
+    let messages = (0..<200).map { [UInt8](repeating: UInt8($0), count: 900 + $0 / 50) }
+    for message in messages { #expect(pair.client.send(message, to: pair.connection) == .ok) }
+    pair.client.loop.flush()
+    try server.turn(0)
+    #expect(server.count(.message) <= 64)
+    #expect(server.loop.deadlineMilliseconds == 0)
+    try run([server]) { server.count(.message) == 200 }
+    #expect(server.seen.filter { $0.kind == .message }.map(\.bytes) == messages)
+  }
+
+  @Test("A listener that ends while there is a backlog takes it along")
+  func backlogEnds() throws {
+    let pair = try EchoPair(.udp)
+    let server = pair.server
+    server.react = { loop, seen in
+      guard seen.kind == .message else { return }
+      let began = loop.now
+      while loop.now.since(began) < Interval(nanoseconds: 200_000) {}
+    }
+    for _ in 0..<200 {
+      #expect(pair.client.send([UInt8](repeating: 1, count: 1000), to: pair.connection) == .ok)
+    }
+    pair.client.loop.flush()
+    try server.turn(0)
+    #expect(server.loop.deadlineMilliseconds == 0)
+    let ready = try #require(server.first(.connectionReady)).handle
+    #expect(server.disconnect(ready) == .ok)
+    #expect(server.unlisten(pair.listener) == .ok)
+    try pair.run { server.count(.listeningEnded) == 1 && pair.client.count(.connectionClosed) == 1 }
+    try server.turn(0)
+    #expect(server.loop.deadlineMilliseconds != 0)
+  }
+
+  @Test("A loop that spins hears of what comes, sleeps after that, and wakes in time")
+  func spin() throws {
+    let pair = try EchoPair(.udp)
+    for spin in [Interval.milliseconds(1), .milliseconds(50)] {
+      pair.server.loop.spin = spin
+      pair.client.loop.spin = spin
+      pair.client.seen.removeAll()
+      #expect(pair.client.send([1], to: pair.connection) == .ok)
+      try pair.run { pair.client.count(.message) == 1 }
+      let began = pair.client.loop.now
+      try pair.client.turn(20)
+      let waited = pair.client.loop.now.since(began)
+      #expect(waited >= .milliseconds(19))
+    }
+    let waker = try #require(pair.client.loop.makeWaker())
+    waker.wake()
+    try pair.client.turn(5_000)
+  }
+
   @Test("A turn ends in time however much there is to receive, and timers run on time")
   func boundedTurn() throws {
     let pair = try EchoPair(.udp)

@@ -54,6 +54,9 @@ final class TestLoop {
 
   func localPort(_ handle: Handle) -> UInt16? { loop.endpoint.localPort(of: handle) }
 
+  /// What steers the datagrams of its first listener to it; 0 if it has its port alone.
+  var steering: UInt8 { first(.listening).map { loop.endpoint.steering(of: $0.handle) } ?? 0 }
+
   var counters: Counters { loop.endpoint.counters }
 
   func count(_ kind: EventKind) -> Int { seen.count { $0.kind == kind } }

@@ -24,6 +24,24 @@ extension DatagramBatch {
     }
     return copy
   }
+
+  /// The datagrams of train `index`.
+  func receivedDatagrams(_ index: Int) -> [[UInt8]] {
+    let (bytes, segment) = (receivedBytes(index), received(index).segment)
+    guard !bytes.isEmpty else { return [[]] }
+    return stride(from: 0, to: bytes.count, by: segment).map {
+      [UInt8](bytes[$0..<min($0 + segment, bytes.count)])
+    }
+  }
+
+  /// Sends as a socket does that has not learned whether it can send trains.
+  func send(
+    _ range: Range<Int>, on descriptor: Int32, isIPv6: Bool, isConnected: Bool
+  ) throws(Errno) -> Int {
+    var trains = Trains()
+    return try send(
+      range, on: descriptor, isIPv6: isIPv6, isConnected: isConnected, trains: &trains)
+  }
 }
 
 /// Whether this build can make calls fail on purpose; takes all faults back at the end.

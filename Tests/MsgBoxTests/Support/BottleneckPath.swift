@@ -2,7 +2,7 @@ import MsgBox
 
 /// Flows of numbered datagrams that share one link with a drop-tail queue, in steps of one
 /// millisecond: what the loop's timers can tell apart.
-struct BottleneckPath {
+final class BottleneckPath {
   /// A datagram or an acknowledgement on its way.
   private struct Flight {
     var flow: Int
@@ -51,14 +51,14 @@ struct BottleneckPath {
 
   private var now: Instant { Instant(nanoseconds: 1_000_000 * UInt64(milliseconds)) }
 
-  mutating func addFlow(startsAt: Int = 0) {
+  func addFlow(startsAt: Int = 0) {
     flows.append(
       Flow(
         recovery: LossRecovery(now: Instant(nanoseconds: 1_000_000 * UInt64(startsAt))),
         startsAt: startsAt))
   }
 
-  mutating func run(until end: Int) {
+  func run(until end: Int) {
     while milliseconds < end {
       milliseconds += 1
       for index in flows.indices where flows[index].startsAt <= milliseconds {
@@ -74,7 +74,7 @@ struct BottleneckPath {
 
   // MARK: Sender
 
-  private mutating func takeAcks(_ index: Int) {
+  private func takeAcks(_ index: Int) {
     while let ack = flows[index].acks.first, ack.arrival <= milliseconds {
       flows[index].acks.removeFirst()
       guard let largest = ack.ranges.first?.upperBound,
@@ -87,12 +87,12 @@ struct BottleneckPath {
     }
   }
 
-  private mutating func takeResults(_ index: Int) {
+  private func takeResults(_ index: Int) {
     while flows[index].recovery.takeAcked() != nil {}
     while let frame = flows[index].recovery.takeLost() { flows[index].again.append(frame.message) }
   }
 
-  private mutating func send(_ index: Int) {
+  private func send(_ index: Int) {
     while flows[index].recovery.maySend(at: now) {
       var message = flows[index].nextMessage
       if flows[index].again.isEmpty {
@@ -114,7 +114,7 @@ struct BottleneckPath {
 
   // MARK: Link and receiver
 
-  private mutating func serve() {
+  private func serve() {
     credit = queue.isEmpty ? 0 : credit + rate
     while var flight = queue.first, credit >= flight.bytes {
       _ = queue.popFirst()
@@ -125,7 +125,7 @@ struct BottleneckPath {
     }
   }
 
-  private mutating func deliver() {
+  private func deliver() {
     while let flight = link.first, flight.arrival <= milliseconds {
       _ = link.popFirst()
       let number = Int(flight.number)

@@ -97,7 +97,7 @@ final class Fuzz {
     var outputs: UInt64 = 0
     while let event = raw.server.endpoint.pollEvent() {
       outputs += 1
-      if case .input(let offset, let count) = event.payload, offset < 0 || offset + count > 1400 {
+      if event.payload.place == .input, event.payload.range.upperBound > 1400 {
         Issue.record("a payload outside of the input")
       }
     }

@@ -6,7 +6,7 @@ extension Node {
     switch action {
     case .resolve(let handle, let name, let port): resolve(handle, name, port)
     case .forgetName: break
-    case .bind(let handle, let locator, _): bind(handle, locator)
+    case .bind(let handle, let locator, _, _): bind(handle, locator)
     case .openDatagram(let handle, let remote, _): openDatagram(handle, remote)
     case .openStream(let handle, let remote): openStream(handle, remote)
     case .close(let id): removeSocket(id)?.stream?.close()

@@ -11,10 +11,21 @@ struct BroadcastReport {
 /// The calls that send in more ways than plainly, watched by the guarantees.
 extension Node {
   func send(_ bytes: [UInt8], to handle: Handle, options: SendOptions) -> Status {
-    let status = endpoint.send(bytes.span, to: handle, options: options, at: now)
+    let status = queue(bytes.span, to: handle, options)
     guarantees.sends(handle, options, status)
     scheduleTurn()
     return status
+  }
+
+  /// As `MessageBox` does it: what is plain goes the short way.
+  private func queue(
+    _ message: Span<UInt8>, to handle: Handle, _ options: SendOptions
+  ) -> Status {
+    if options.isPlain {
+      if !options.isAlone, endpoint.join(message, to: handle) { return .ok }
+      if endpoint.pack(message, to: handle, isAlone: options.isAlone) { return .ok }
+    }
+    return endpoint.send(message, to: handle, options: options, at: now)
   }
 
   /// Sends reliably.

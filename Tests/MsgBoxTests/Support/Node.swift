@@ -19,6 +19,8 @@ final class Node {
   private(set) var isPaused = false
   /// Stream bytes are cut into pieces of this size; nil is a random size for each.
   var streamPiece: Int?
+  /// Events of a stream that wait at most before more of its bytes are taken.
+  var eventsAtOnce = 3
   /// What the next opening or binding of a socket fails with.
   var openFailure: (status: Status, systemError: Int32)?
   var bindFailure: (status: Status, systemError: Int32)?
@@ -206,15 +208,15 @@ final class Node {
   }
 
   private func bytes(of payload: Payload) -> [UInt8] {
-    switch payload {
+    switch payload.place {
     case .none: return []
-    case .owned(let bytes): return bytes
-    case .input(let offset, let count):
-      guard offset >= 0, count >= 0, offset + count <= input.count else {
+    case .owned: return endpoint.takePolledBytes()
+    case .input:
+      guard payload.range.upperBound <= input.count else {
         simulation.violation("\(name): a payload outside of the input")
         return []
       }
-      return Array(input[offset..<(offset + count)])
+      return Array(input[payload.range])
     }
   }
 
@@ -278,10 +280,11 @@ final class Node {
   private func write(to side: StreamSide, _ id: SocketID) {
     var result: Int? = 0
     var offered = 0
-    endpoint.writeStream(id, at: now) { bytes in
+    endpoint.writePieces(id, at: now) { queue in
       var copy: [UInt8] = []
-      copy.reserveCapacity(bytes.count)
-      for index in bytes.indices { copy.append(bytes[index]) }
+      for index in 0..<queue.pieceCount where copy.count < StreamQueue.writeLimit {
+        copy.append(bytes: queue.piece(index))
+      }
       offered += copy.count
       result = side.write(copy)
       return result ?? 0
@@ -326,8 +329,22 @@ final class Node {
   }
 
   func receiveStream(_ bytes: [UInt8], on socket: SocketID) {
-    input = bytes
-    endpoint.receiveStream(bytes.span, on: socket, at: now)
+    var bytes = bytes
+    while endpoint.missingBytes(of: socket) > 0, !bytes.isEmpty {
+      unsafe endpoint.readStream(socket, at: now) { room in
+        let count = min(room.count, bytes.count)
+        for index in 0..<count { unsafe room[index] = bytes[index] }
+        bytes.removeFirst(count)
+        return count
+      }
+      if drainEvents() { continue }
+    }
+    while !bytes.isEmpty {
+      input = bytes
+      let taken = endpoint.receiveStream(bytes.span, on: socket, at: now, events: eventsAtOnce)
+      if taken < bytes.count { _ = drainEvents() }
+      bytes.removeFirst(taken)
+    }
   }
 
   func endStream(_ end: StreamEnd, on socket: SocketID) {

@@ -60,6 +60,7 @@ extension RandomSchedule {
     let content = Content(
       .unreliable, sender: handle.rawValue, sequence: UInt32(random.below(1000)),
       count: size(&random))
+    options.isAlone = content.bytes.count % 4 == 1
     _ = node.send(content.bytes, to: handle, options: options)
   }
 

@@ -4,11 +4,7 @@ import Testing
 @Suite struct AckTests {
   typealias Ranges = [(first: UInt32, last: UInt32)]
 
-  static func bytes(_ ack: AckBody) -> [UInt8] {
-    var bytes: [UInt8] = []
-    ack.append(to: &bytes)
-    return bytes
-  }
+  static func bytes(_ ack: AckBody) -> [UInt8] { ack.bytes }
 
   /// The ranges that a body names; nil if it is malformed.
   static func ranges(_ bytes: [UInt8], _ body: Range<Int>? = nil) -> Ranges? {
@@ -98,19 +94,6 @@ import Testing
     #expect(ack.size == 4 + 4 * named)
     #expect(Self.areEqual(Self.read(ack), Array(ranges.prefix(named))))
     #expect(Self.bytes(ack).count == ack.size)
-  }
-
-  @Test("An ack keeps as many of its newest ranges as fit")
-  func truncated() throws {
-    let ranges = Self.evenNumbers(10)
-    let ack = AckBody(largest: 18, delay: 0, ranges: ranges)
-    for room in [Int.min, -1, 0, 7] { #expect(ack.truncated(toFit: room) == nil) }
-    for room in 8...60 {
-      let part = try #require(ack.truncated(toFit: room))
-      let count = min((room - 4) / 4, 10)
-      #expect(part.size <= room)
-      #expect(Self.areEqual(Self.read(part), Array(ranges.prefix(count))), "\(room)")
-    }
   }
 
   @Test("A body is 8 bytes and 4 for each of at most 255 further ranges")

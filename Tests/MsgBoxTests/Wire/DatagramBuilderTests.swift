@@ -66,7 +66,7 @@ import Testing
     #expect(first && !second)
     let third = builder.append(Self.oneWay, session: serverSession, copying: [])
     #expect(!third)
-    let kinds = steps(builder.seal()).map { $0.packet?.kind }
+    let kinds = steps(builder.seal().bytes).map { $0.packet?.kind }
     #expect(kinds == [.oneWay, .heartbeat])
   }
 
@@ -77,7 +77,7 @@ import Testing
     let big = Self.payload(1184)
     let second = builder.append(Self.oneWay, session: serverSession, copying: big)
     #expect(first && !second)
-    #expect(builder.seal() == packed([(Self.oneWay, [1, 2])]))
+    #expect(builder.seal().bytes == packed([(Self.oneWay, [1, 2])]))
   }
 
   @Test("A sealed builder is empty and begins a datagram of its own")
@@ -87,11 +87,11 @@ import Testing
     for _ in 0..<2 {
       let appended = builder.append(Self.oneWay, session: 5, copying: [7])
       #expect(appended && !builder.isEmpty)
-      let datagram = builder.seal()
+      let datagram = builder.seal().bytes
       #expect(builder.isEmpty)
       #expect(steps(datagram).map { $0.packet?.session } == [5])
     }
-    #expect(builder.seal().isEmpty)
+    #expect(builder.seal().bytes.isEmpty)
   }
 
   struct Message: Equatable {
@@ -135,12 +135,12 @@ import Testing
       if builder.append(message.head, session: serverSession, payload: message.payload.span) {
         continue
       }
-      datagrams.append(builder.seal())
+      datagrams.append(builder.seal().bytes)
       let fits = builder.append(
         message.head, session: serverSession, payload: message.payload.span)
       try #require(fits, "seed \(seed)")
     }
-    datagrams.append(builder.seal())
+    datagrams.append(builder.seal().bytes)
     #expect(try Self.messages(datagrams) == sent, "seed \(seed)")
     for datagram in datagrams {
       #expect(datagram.count <= WireFormat.maxDatagram)

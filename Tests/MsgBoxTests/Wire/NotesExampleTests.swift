@@ -56,7 +56,7 @@ import Testing
   static let ack: [UInt8]? = {
     var builder = DatagramBuilder(buffer: [])
     let ack = AckBody(largest: 10, delay: 25, ranges: [(9, 10), (7, 7), (0, 3)])
-    return builder.append(ack: ack, session: clientSession) ? builder.seal() : nil
+    return builder.append(ack: ack, session: clientSession) ? builder.seal().bytes : nil
   }()
 
   static let tcpAck: [UInt8] = {
@@ -75,7 +75,7 @@ import Testing
     for (head, payload) in messages {
       guard builder.append(head, session: serverSession, payload: payload.span) else { return nil }
     }
-    return builder.seal()
+    return builder.seal().bytes
   }
 
   static func udp(_ session: UInt64) -> Introduction {

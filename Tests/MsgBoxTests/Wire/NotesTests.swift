@@ -93,6 +93,7 @@ import Testing
       ("idle_keepalives", UInt64(options.idleKeepalives)),
       ("receive_mark_messages", UInt64(options.receiveMarkMessages)),
       ("receive_mark_bytes", UInt64(options.receiveMarkBytes)),
+      ("share_port", options.sharePort ? 1 : 0),
     ]
     let rows = try Document(file).table(under: "Options")
     #expect(rows.map { $0[0] } == defaults.map(\.0))

@@ -35,6 +35,67 @@ import Testing
     #expect(packets[1].payload == 34..<35)
   }
 
+  @Test(
+    "The short way gives what the general one gives, or nothing",
+    arguments: 1...20 as ClosedRange<UInt64>)
+  func shortWay(seed: UInt64) {
+    var dice = SeededRandom(seed: seed)
+    var taken = 0
+    for _ in 0..<2000 {
+      let datagram = Self.randomPackets(&dice)
+      var (short, general) = (PacketParser(), PacketParser())
+      var isFirst = true
+      while true {
+        let plain = isFirst ? nil : short.nextOneWay(datagram.span)
+        let packet = plain == nil ? short.nextMessage(datagram.span, isFirst: isFirst) : nil
+        isFirst = false
+        let step = general.next(datagram.span)
+        if let plain {
+          taken += 1
+          guard step.packet?.payload == plain, step.packet?.kind == .oneWay,
+            step.packet?.header.numPackets == 1
+          else {
+            Issue.record("\(plain) instead of \(step) in \(datagram)")
+            return
+          }
+        } else if let packet {
+          taken += 1
+          guard step == .packet(packet), packet.header.numPackets == 1 else {
+            Issue.record("\(packet) instead of \(step) in \(datagram)")
+            return
+          }
+        } else {
+          guard short.next(datagram.span) == step else {
+            Issue.record("something was consumed in \(datagram)")
+            return
+          }
+        }
+        guard step.packet != nil else { break }
+      }
+    }
+    #expect(taken > 2000)
+  }
+
+  /// A few packets of messages; some of them are of an odd shape, cut off or changed.
+  private static func randomPackets(_ dice: inout SeededRandom) -> [UInt8] {
+    var datagram: [UInt8] = []
+    for index in 0...dice.below(4) {
+      let kind = [0, 1, 2, 15, 3, 9][dice.below(dice.chance(900) ? 4 : 6)]
+      let needsID = kind == 1 || kind == 2 || kind == 15
+      let hasID = needsID != dice.chance(50)
+      let options: UInt8 = dice.chance(30) ? 1 : 0
+      let flags = (index == 0 && !dice.chance(50) ? 8 : 0) | 4 | (hasID ? 2 : 0) | options
+      let body =
+        (hasID ? [0, 0, 0, 9] : []) + (kind == 15 ? [1, 0, 0, 0, 2] : [])
+        + dice.bytes(dice.below(10))
+      datagram += packet(
+        flags, UInt8(kind), (flags & 8 != 0 ? id : []) + [0, UInt8(body.count)] + body)
+    }
+    if dice.chance(200) { datagram[dice.below(datagram.count)] = UInt8(dice.below(256)) }
+    if dice.chance(200) { datagram.removeLast(dice.below(datagram.count)) }
+    return datagram
+  }
+
   @Test("An empty datagram is short, and nothing follows it")
   func empty() {
     #expect(steps([]) == [.drop(.short)])

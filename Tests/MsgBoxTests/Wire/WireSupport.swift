@@ -69,6 +69,21 @@ extension MessageHead {
   }
 }
 
+extension PackedDatagram {
+  var bytes: [UInt8] { Array(buffer.prefix(count)) }
+}
+
+extension AckBody {
+  var bytes: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: self.size)
+    var offset = 0
+    var span = bytes.mutableSpan
+    var target = unsafe span.mutableBytes
+    write(to: &target, at: &offset)
+    return bytes
+  }
+}
+
 extension DatagramBuilder {
   mutating func append(_ head: MessageHead, session: UInt64?, copying payload: [UInt8]) -> Bool {
     append(head, session: session, payload: payload.span)
@@ -85,7 +100,7 @@ func packed(
     guard builder.append(head, session: session, payload: payload.span) else { return nil }
   }
   if let control, !builder.appendControl(control) { return nil }
-  return builder.seal()
+  return builder.seal().bytes
 }
 
 /// One datagram of each shape that this implementation sends.
@@ -121,5 +136,5 @@ let sampleDatagrams: [[UInt8]] = {
     ControlPacket.pathChallenge(0x0123_4567_89ab_cdef).bytes(session: serverSession),
     ControlPacket.pathResponse(0x0123_4567_89ab_cdef).bytes(session: clientSession),
   ]
-  return messages.compactMap { $0 } + controls + [numbered.seal()]
+  return messages.compactMap { $0 } + controls + [numbered.seal().bytes]
 }()

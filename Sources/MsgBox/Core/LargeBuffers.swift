@@ -1,0 +1,63 @@
+/// Emptied buffers of messages that came in pieces, for the next ones: their memory was grown by
+/// bytes that really came, so a stream of large messages costs neither allocations nor fresh pages.
+package struct LargeBuffers {
+  /// Bytes that are kept at most, over all buffers; one buffer alone may be as large as that.
+  static let keptBytes = 33_554_432
+  /// Buffers that are kept at most.
+  private static let keptCount = 64
+
+  private var buffers: [[UInt8]] = []
+  private var bytes = 0
+
+  package init() {}
+
+  /// An empty buffer: the one that was given back last, or a new one without memory.
+  package mutating func take() -> [UInt8] {
+    guard let buffer = buffers.popLast() else { return [] }
+    bytes -= buffer.capacity
+    return buffer
+  }
+
+  /// The largest empty buffer with a capacity in that range; nil if there is none.
+  ///
+  /// For who fills it bit by bit: with an upper end that grows with what came, nobody gets much
+  /// memory for little.
+  package mutating func take(of capacities: ClosedRange<Int>) -> [UInt8]? {
+    var best: Int?
+    for index in buffers.indices where capacities.contains(buffers[index].capacity) {
+      if best.map({ buffers[$0].capacity < buffers[index].capacity }) ?? true { best = index }
+    }
+    guard let best else { return nil }
+    buffers.swapAt(best, buffers.count - 1)
+    return take()
+  }
+
+  /// Keeps the memory of a buffer that nobody needs any more, if there is room for it; smaller ones
+  /// make room.
+  package mutating func give(_ buffer: consuming [UInt8]) {
+    let capacity = buffer.capacity
+    guard capacity > 0 else { return }
+    buffer.removeAll(keepingCapacity: true)
+    if buffers.count >= Self.keptCount { dropSmallest(below: capacity) }
+    guard buffers.count < Self.keptCount, bytes + capacity <= Self.keptBytes else { return }
+    bytes += capacity
+    buffers.append(buffer)
+  }
+
+  private mutating func dropSmallest(below capacity: Int) {
+    var smallest = 0
+    for index in buffers.indices where buffers[index].capacity < buffers[smallest].capacity {
+      smallest = index
+    }
+    guard buffers[smallest].capacity < capacity else { return }
+    bytes -= buffers[smallest].capacity
+    buffers.swapAt(smallest, buffers.count - 1)
+    buffers.removeLast()
+  }
+
+  /// Gives all memory back.
+  mutating func empty() {
+    buffers = []
+    bytes = 0
+  }
+}
