@@ -31,6 +31,7 @@ bench-programs: bench-own $(BENCH)/msgbox-swift
 
 ## bench-peers: installs the peers' Debian packages and valgrind; needs root
 bench-peers:
+	apt-get update
 	apt-get install -y --no-install-recommends $(BENCH_PACKAGES)
 
 ## bench-callgrind: instructions per message of MsgBox, by valgrind
