@@ -18,14 +18,15 @@ extension Endpoint {
       return
     }
     let before = stream.deframer.missingBytes
-    let frame = unsafe stream.deframer.read(read)
+    let frame = unsafe stream.deframer.read(
+      credit: credit(stream, socket), buffers: &largeBuffers, read)
     let came = before - stream.deframer.missingBytes
     guard came > 0 else { return }
     connections[slot].lastHeard = now
     counters.bytesReceived &+= UInt64(came)
     do throws(DropReason) {
       if let frame {
-        _ = own(stream.deframer.takeWhole())
+        ownWhole(of: stream, socket)
         try receiveFrame(frame, Span(), slot, at: now)
         giveBackWhole()
       }
@@ -35,6 +36,25 @@ extension Endpoint {
       breakStream(socket, at: now)
     }
     partMoved(socket, at: now)
+  }
+
+  /// What a frame of a stream may have for memory before its bytes have come: as much as its peer
+  /// has shown once that it sends, within what the box may still hold.
+  func credit(_ stream: StreamState, _ socket: SocketID) -> FrameCredit {
+    var credit = FrameCredit()
+    credit.allowance = max(Int(clamping: limits.receiveBytes) - heldBytes + stream.heldBytes, 0)
+    let proven = sockets[Int(socket.rawValue)].provenBits
+    if proven > 0, 1 << Int(proven) <= credit.allowance { credit.proven = 1 << Int(proven) }
+    return credit
+  }
+
+  /// Makes the frame that came in pieces the message at hand.
+  mutating func ownWhole(of stream: StreamState, _ socket: SocketID) {
+    let index = Int(socket.rawValue)
+    let count = own(stream.deframer.takeWhole()).count
+    // A quarter more, for what the system adds to a block of memory.
+    let bits = UInt8(truncatingIfNeeded: Int.bitWidth - (count + count / 4).leadingZeroBitCount)
+    sockets[index].provenBits = max(sockets[index].provenBits, bits)
   }
 
   /// A stream has more or less of a frame than before.

@@ -86,11 +86,11 @@ extension Endpoint {
     }
     let largest = connections[slot].hasSession ? ownLargest(slot) : Introduction.helloSize
     let state = stream ?? awake(socket)
-    let frame = try state.deframer.next(bytes, from: &offset, maxMessage: largest) {
-      largeBuffers.take()
-    }
+    let frame = try state.deframer.next(
+      bytes, from: &offset, maxMessage: largest, credit: credit(state, socket),
+      buffers: &largeBuffers)
     guard let frame else { return }
-    if frame.payload.place == .owned { _ = own(state.deframer.takeWhole()) }
+    if frame.payload.place == .owned { ownWhole(of: state, socket) }
     try receiveFrame(frame, bytes, slot, at: now)
     giveBackWhole()
   }
