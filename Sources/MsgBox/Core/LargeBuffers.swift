@@ -11,13 +11,6 @@ package struct LargeBuffers {
 
   package init() {}
 
-  /// An empty buffer: the one that was given back last, or a new one without memory.
-  package mutating func take() -> [UInt8] {
-    guard let buffer = buffers.popLast() else { return [] }
-    bytes -= buffer.capacity
-    return buffer
-  }
-
   /// The largest empty buffer with a capacity in that range; nil if there is none.
   ///
   /// For who fills it bit by bit: with an upper end that grows with what came, nobody gets much
@@ -29,7 +22,8 @@ package struct LargeBuffers {
     }
     guard let best else { return nil }
     buffers.swapAt(best, buffers.count - 1)
-    return take()
+    bytes -= buffers[buffers.count - 1].capacity
+    return buffers.removeLast()
   }
 
   /// Keeps the memory of a buffer that nobody needs any more, if there is room for it; smaller ones

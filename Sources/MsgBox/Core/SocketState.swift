@@ -52,6 +52,9 @@ struct SocketState: ~Copyable {
   var isReady = false
   /// Of a stream: nothing is read, because the program takes no more.
   var isPaused = false
+  /// Of a stream: frames that come in pieces may be lent memory of less than 2 to this, for one of
+  /// that size has come; 0 before.
+  var provenBits: UInt8 = 0
   /// Slot of the listener or connection; `noSlot` when that has ended and the socket only finishes.
   var owner = ConnectionRecord.noSlot
   /// Tombstones that still repeat their close here.

@@ -35,11 +35,4 @@ package struct MessageHead: Equatable, Sendable {
       kind: kind, flags: messageID == nil ? flags : flags.union(.fragment),
       numPackets: numPackets, packetID: packetID, replyID: replyID)
   }
-
-  /// Appends the `blockSize` bytes.
-  package func appendBlock(to bytes: inout [UInt8]) {
-    guard let messageID else { return }
-    bytes.append(bigEndian: messageID)
-    place?.append(to: &bytes)
-  }
 }

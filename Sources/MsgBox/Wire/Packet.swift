@@ -40,11 +40,6 @@ package struct ChannelPlace: Equatable, Sendable {
     else { return nil }
     self.init(channel: channel, place: place)
   }
-
-  package func append(to bytes: inout [UInt8]) {
-    bytes.append(channel)
-    bytes.append(bigEndian: place)
-  }
 }
 
 /// What comes next in a datagram.

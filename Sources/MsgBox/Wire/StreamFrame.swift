@@ -8,7 +8,7 @@ package enum StreamFrame {
   /// Bytes of the frame of a one-way message in front of its payload.
   package static let plainOverhead = WireFormat.frameLengthSize + PacketHeader.size
 
-  private static let oneWayWord = MessageHead(kind: .oneWay).word
+  private static let oneWayWord = PacketHeader(kind: .oneWay).word
 
   /// Appends the frame of a one-way message, as `append` does.
   @inline(__always)
@@ -50,13 +50,14 @@ package enum StreamFrame {
     _ head: MessageHead, payloadCount: Int, adding payload: Span<UInt8>, to bytes: inout [UInt8]
   ) {
     let overhead = overhead(head)
+    let word = head.header(adding: []).word
     let length = overhead - WireFormat.frameLengthSize + payloadCount
     bytes.append(addingCapacity: overhead + payload.count) { room in
       // There is room for what is stored, and no pointer leaves its closure.
       unsafe room.withUnsafeMutableBufferPointer { target, count in
         let target = UnsafeMutableRawBufferPointer(target)
         unsafe target.storeBytes(of: UInt32(truncatingIfNeeded: length).bigEndian, as: UInt32.self)
-        unsafe target.storeBytes(of: head.word.bigEndian, toByteOffset: 4, as: UInt64.self)
+        unsafe target.storeBytes(of: word.bigEndian, toByteOffset: 4, as: UInt64.self)
         if let messageID = head.messageID {
           unsafe target.storeBytes(of: messageID.bigEndian, toByteOffset: 12, as: UInt32.self)
           if let place = head.place {
@@ -154,15 +155,6 @@ package struct PlainFrame {
       return nil
     }
     guard count <= maxMessage else { return nil }
-  }
-}
-
-extension MessageHead {
-  /// The eight bytes of the header of a packet without length and session.
-  fileprivate var word: UInt64 {
-    let flags: PacketHeader.Flags = messageID == nil ? [] : .fragment
-    return UInt64(PacketHeader(kind: kind, flags: flags).messageType) << 48
-      | UInt64(numPackets) << 32 | UInt64(packetID) << 16 | UInt64(replyID)
   }
 }
 

@@ -138,3 +138,13 @@ let sampleDatagrams: [[UInt8]] = {
   ]
   return messages.compactMap { $0 } + controls + [numbered.seal().bytes]
 }()
+
+extension StreamDeframer {
+  /// The next frame, in memory that no other has used.
+  mutating func next(
+    _ bytes: Span<UInt8>, from offset: inout Int, maxMessage: Int
+  ) throws(DropReason) -> Frame? {
+    var buffers = LargeBuffers()
+    return try next(bytes, from: &offset, maxMessage: maxMessage, buffers: &buffers)
+  }
+}
