@@ -56,7 +56,7 @@ export CXX_COMPILER = $(CXX)
 export SWIFT SWIFTC BUILD SCRATCH COVERAGE_FLOOR
 
 .PHONY: all lib lib-swift examples c-examples install uninstall test test-install test-examples \
-  test-lossy demo lint coverage sanitize fuzz docs clean help tools
+  test-lossy demo lint abi coverage sanitize fuzz docs clean help tools
 .DELETE_ON_ERROR:
 
 all: lib
@@ -118,7 +118,7 @@ test-examples: examples
 lint: | tools
 	$(SWIFT) format lint --strict --parallel --recursive \
 	  $(wildcard Sources Tests examples bench Package.swift)
-	if command -v shellcheck >/dev/null; then shellcheck -x $(filter-out %.map,$(wildcard scripts/*)) .ci/run; fi
+	if command -v shellcheck >/dev/null; then shellcheck -x $(filter-out %.map,$(shell grep -lE "bash|/bin/sh" scripts/*)) .ci/run; fi
 
 ## coverage: line coverage of Wire and Core by the Swift tests; fails below COVERAGE_FLOOR
 coverage: | tools
@@ -128,7 +128,11 @@ coverage: | tools
 sanitize: | tools
 	scripts/sanitize
 
-## fuzz: drives the core by libFuzzer for FUZZ_SECONDS (300)
+## abi: include/msgbox.h against the record of its ABI, include/msgbox.abi
+abi: | tools
+	scripts/abi
+
+## fuzz: each target of Tests/Fuzz by libFuzzer for FUZZ_SECONDS (300)
 fuzz: | tools
 	scripts/fuzz
 

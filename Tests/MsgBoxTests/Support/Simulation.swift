@@ -1,5 +1,4 @@
 import MsgBox
-import Testing
 
 /// Whole networks of cores in virtual time, the same for the same seed.
 final class Simulation {
@@ -180,7 +179,7 @@ final class Simulation {
   func violation(_ text: String) {
     violations.append(text)
     guard violations.count <= 5 else { return }
-    Issue.record("\(text) (at \(milliseconds(now)) ms; replay with MSGBOX_SEED=\(seed))")
+    report("\(text) (at \(milliseconds(now)) ms; replay with MSGBOX_SEED=\(seed))")
   }
 
   /// Milliseconds from the start of the simulation to `time`.
