@@ -160,7 +160,8 @@ extension Endpoint {
     _ hello: Introduction, _ state: ListenerState, _ source: DatagramSource, at now: Instant
   ) {
     // Strangers decide how many there are: they must not keep out what others get.
-    guard sockets[Int(source.socket.rawValue)].out.count < SocketState.waitingMark / 2 else {
+    guard sockets[Int(source.socket.rawValue)].waiting?.out.count ?? 0 < SocketState.waitingMark / 2
+    else {
       counters.drop(.sendFailed)
       return
     }
