@@ -127,6 +127,7 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
   /// Whether there is a session: packets are taken, and silence is judged.
   @inline(__always) var hasSession: Bool { phase == .open || phase == .closing }
 
+  /// The session that our packets carry; nil of one that speaks the bare 8 bytes.
   @inline(__always) var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
 }
 

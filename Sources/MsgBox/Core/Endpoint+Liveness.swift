@@ -299,8 +299,11 @@ extension Endpoint {
   }
 
   /// Whether something waits to be sent on a socket that is not blocked.
-  package var hasOutput: Bool {
-    !ready.isEmpty || !nextRound.isEmpty || !readySockets.isEmpty || !readyStreams.isEmpty
+  package var hasOutput: Bool { hasDatagrams || !readyStreams.isEmpty }
+
+  /// The same of what goes over UDP.
+  package var hasDatagrams: Bool {
+    !ready.isEmpty || !nextRound.isEmpty || !readySockets.isEmpty
   }
 
   /// When `handleTimeout` has something to do; nil if never.

@@ -14,7 +14,7 @@ extension Endpoint {
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool,
     isAlone: Bool = false, at now: Instant?
   ) {
-    let session = sendSession(slot)
+    let session = connections[slot].sendSession
     if isAlone { seal(slot, traffic, at: now) }
     if traffic.builder?.append(head, session: session, payload: message) != true {
       seal(slot, traffic, at: now)
@@ -146,7 +146,7 @@ extension Endpoint {
     while let socket = readySockets.first {
       let index = Int(socket.rawValue)
       guard socketIsOpen(socket), !sockets[index].isBlocked,
-        let datagram = sockets[index].out.popFirst()
+        let datagram = sockets[index].waiting?.out.popFirst()
       else {
         _ = readySockets.popFirst()
         if socketIsOpen(socket) { sockets[index].isReady = false }
@@ -192,12 +192,11 @@ extension Endpoint {
     while let entry = popReady() {
       let slot = Int(entry.slot)
       guard connections.contains(slot, generation: entry.generation),
-        connections[slot].phase == .open || connections[slot].phase == .closing,
-        let traffic = connections[slot].traffic
+        connections[slot].hasSession, let traffic = connections[slot].traffic
       else { continue }
       let socket = connections[slot].socket
       if sockets[Int(socket.rawValue)].isBlocked {
-        sockets[Int(socket.rawValue)].parked.append(entry)
+        sockets[Int(socket.rawValue)].waitingForMore().parked.append(entry)
         continue
       }
       if traffic.round != round {
@@ -211,9 +210,8 @@ extension Endpoint {
       }
       traffic.deficit -= datagram.count
       connections[slot].lastSent = now
-      // Field by field: a copy of the whole record costs more than the rest of a small datagram.
       let transmit = Transmit(
-        socket: socket, remote: connections[slot].remote, local: sendLocal(slot),
+        socket: socket, remote: connections[slot].remote, local: connections[slot].sendLocal,
         count: give(datagram, to: &buffer))
       if traffic.isFlushed {
         leave(slot, traffic, at: now)
@@ -230,12 +228,6 @@ extension Endpoint {
     traffic.deficit = 0
     connections[slot].flags.remove(.isReady)
     queueIsEmpty(slot, traffic, at: now)
-  }
-
-  /// The address that a connection's datagrams come from.
-  @inline(__always)
-  private func sendLocal(_ slot: Int) -> Address {
-    connections[slot].role == .server ? connections[slot].local : .unspecified
   }
 
   /// What a connection sends next; nil when there is nothing, or the window of its path is full.
@@ -328,7 +320,7 @@ extension Endpoint {
     var sealed = SealedDatagram()
     let isAlone = first.options.isAlone
     var builder = traffic.sealed.isEmpty && !isAlone ? takeBuilder(traffic, &sealed) : nil
-    let session = sendSession(slot)
+    let session = connections[slot].sendSession
     if builder?.room(for: first.head, session: session).map({ $0 < first.bytes.count }) ?? true {
       if var full = builder { return seal(&full, sealed, slot, traffic, at: now) }
       builder = DatagramBuilder(buffer: takeBuffer())
@@ -363,7 +355,7 @@ extension Endpoint {
     _ builder: inout DatagramBuilder, _ sealed: SealedDatagram, _ slot: Int,
     _ traffic: Traffic, at now: Instant
   ) -> SealedDatagram {
-    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     var sealed = sealed
     sealed.datagram = builder.seal()
     return sealed
@@ -388,7 +380,7 @@ extension Endpoint {
     head.packetID = UInt16(truncatingIfNeeded: message.nextPacket)
     var builder = DatagramBuilder(buffer: takeBuffer())
     _ = builder.append(
-      head, session: sendSession(slot),
+      head, session: connections[slot].sendSession,
       payload: message.bytes.span.extracting(range))
     let isLast = range.upperBound == message.bytes.count
     if isLast { _ = traffic.waiting.removeFirst() } else { traffic.waiting.advanceFirst() }
@@ -418,7 +410,7 @@ extension Endpoint {
       disown(slot, traffic)
     }
     if !closeIsPacked {
-      sendControl(.close(.normal), session: sendSession(slot), slot, isLast: true)
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot, isLast: true)
     }
   }
 

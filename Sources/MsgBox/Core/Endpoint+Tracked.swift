@@ -67,7 +67,7 @@ extension Endpoint {
   /// Puts the ack that is owed behind what the open datagram has.
   mutating func appendOwedAck(_ slot: Int, _ traffic: Traffic, at now: Instant) {
     guard traffic.received?.owesAck == true, var builder = traffic.builder.take() else { return }
-    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     traffic.builder = builder
   }
 
@@ -76,7 +76,7 @@ extension Endpoint {
   {
     guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return nil }
     var builder = DatagramBuilder(buffer: takeBuffer())
-    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     guard builder.isEmpty else { return builder }
     giveBack(builder.seal())
     return nil

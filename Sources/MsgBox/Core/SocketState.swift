@@ -60,43 +60,11 @@ struct SocketState: ~Copyable {
   /// Tombstones that still repeat their close here.
   var repeatingCloses: Int32 = 0
   /// Of a UDP socket, made on first use.
-  private var waiting: WaitingDatagrams?
+  private(set) var waiting: WaitingDatagrams?
   /// Of a stream, while there is something to write or a part of a frame.
   var stream: StreamState?
 
-  /// Datagrams that wait and belong to no connection's queue.
-  var out: FIFO<OutDatagram> {
-    _read {
-      if let waiting {
-        yield waiting.out
-      } else {
-        let none = FIFO<OutDatagram>()
-        yield none
-      }
-    }
-    _modify {
-      let waiting = waitingForMore()
-      yield &waiting.out
-    }
-  }
-
-  /// Connections with something to send, while the socket takes nothing.
-  var parked: FIFO<ReadyConnection> {
-    _read {
-      if let waiting {
-        yield waiting.parked
-      } else {
-        let none = FIFO<ReadyConnection>()
-        yield none
-      }
-    }
-    _modify {
-      let waiting = waitingForMore()
-      yield &waiting.parked
-    }
-  }
-
-  private mutating func waitingForMore() -> WaitingDatagrams {
+  mutating func waitingForMore() -> WaitingDatagrams {
     if let waiting { return waiting }
     let new = WaitingDatagrams()
     waiting = new
@@ -105,8 +73,10 @@ struct SocketState: ~Copyable {
 }
 
 /// What waits for a UDP socket.
-private final class WaitingDatagrams {
+final class WaitingDatagrams {
+  /// Datagrams that belong to no connection's queue.
   var out = FIFO<OutDatagram>()
+  /// Connections with something to send, while the socket takes nothing.
   var parked = FIFO<ReadyConnection>()
 }
 

@@ -32,15 +32,10 @@ extension RunLoop {
   /// Sends what the core has queued over UDP.
   func flushDatagrams(at now: Instant) {
     trackedAtFlush = endpoint.trackedReceived
-    guard hasDatagrams else { return }
+    guard endpoint.hasDatagrams else { return }
     sentAt = now
     while fillBatch() { sendBatch() }
     sendBatch()
-  }
-
-  /// Whether the core may have something to send over UDP.
-  private var hasDatagrams: Bool {
-    !endpoint.ready.isEmpty || !endpoint.nextRound.isEmpty || !endpoint.readySockets.isEmpty
   }
 
   /// Fills the batch with datagrams whose sockets are there; whether there may be more of them.
