@@ -50,7 +50,7 @@ extension RunLoop {
           count, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
       }
       count += 1
-      if let last = outgoing.indices.last, outgoing[last].socket === socket {
+      if let last = outgoing.indices.last, outgoing[last].socket == socket {
         outgoing[last].end = count
       } else {
         outgoing.append(OutgoingRun(socket: socket, end: count))

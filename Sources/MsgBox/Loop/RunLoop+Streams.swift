@@ -14,6 +14,7 @@ extension RunLoop {
   func acceptAll(
     _ listener: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
+    let time = now
     for _ in 0..<64 where listener.isOpen && !isEnding {
       var remote = Address.unspecified
       do throws(Errno) {
@@ -24,7 +25,7 @@ extension RunLoop {
         let socket = try adopt(open, role: .stream, interest: .readable)
         listener.isShedding = false
         if !endpoint.accepted(
-          listener.id, socket.id, remote: remote, local: listener.local, at: now)
+          listener.id, socket.id, remote: remote, local: listener.local, at: time)
         {
           remove(socket.id)
         }
@@ -253,7 +254,8 @@ extension RunLoop {
     do throws(Errno) {
       try TCPSocket.shutdownWrite(socket.fd)
       guard let streamBuffer else { return }
-      for _ in 0..<16 where try streamBuffer.read(from: socket.fd) > 0 {}
+      var reads = 0
+      while reads < 16, try streamBuffer.read(from: socket.fd) > 0 { reads += 1 }
     } catch {
       note(.debug, "closing a stream, error ", Int(error.rawValue))
     }

@@ -33,7 +33,7 @@ package final class RunLoop {
   var resolver: Resolver?
   /// A descriptor to give up when there are no others.
   var reserve: FileDescriptor?
-  var sockets = SocketTable()
+  let sockets = SocketTable()
   /// For whom the datagrams of the batch are that is being filled.
   var outgoing: [OutgoingRun] = []
   /// The sockets that have a backlog, in the order of their turns.

@@ -4,10 +4,10 @@ import CMsgBox
 @safe package final class StreamBuffer {
   private let bytes: UnsafeMutableBufferPointer<UInt8>
 
-  /// Makes room for `capacity` bytes, 1 or more.
+  /// Makes room for `capacity` bytes, 1 or more. What is never read into it costs no memory: nobody
+  /// gets bytes that were not read.
   package init(capacity: Int) {
     unsafe bytes = .allocate(capacity: capacity)
-    unsafe bytes.initialize(repeating: 0)
   }
 
   deinit {
