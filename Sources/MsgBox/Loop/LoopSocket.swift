@@ -83,6 +83,12 @@
     nonmutating set { record[.hasFailed] = newValue }
   }
 
+  /// Of a stream: it was last read straight into a large message.
+  var expectsLarge: Bool {
+    get { record[.expectsLarge] }
+    nonmutating set { record[.expectsLarge] = newValue }
+  }
+
   /// Of a listener: accepting fails for want of descriptors, and the core knows.
   var isShedding: Bool {
     get { record[.isShedding] }
@@ -163,6 +169,7 @@ private struct SocketRecord: ~Copyable {
     static let hasReadEnd = Flags(rawValue: 8)
     static let hasFailed = Flags(rawValue: 16)
     static let isShedding = Flags(rawValue: 32)
+    static let expectsLarge = Flags(rawValue: 64)
   }
 
   /// Nil while it is closed.
