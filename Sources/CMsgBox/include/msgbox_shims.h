@@ -158,10 +158,11 @@ const cmsgbox_train *cmsgbox_batch_received(const cmsgbox_batch *batch);
 uint8_t *cmsgbox_batch_sending_bytes(cmsgbox_batch *batch);
 cmsgbox_datagram *cmsgbox_batch_sending(cmsgbox_batch *batch);
 
-// Receives up to CMSGBOX_RECEIVE_BATCH messages of at most `slot_bytes` bytes, fewer while they are of many datagrams; returns how
-// many. `is_full` tells whether there was no room for more. A socket that is `connected` tells no addresses.
+// Receives up to `most` messages, at most CMSGBOX_RECEIVE_BATCH, of at most `slot_bytes` bytes, fewer while they are of many
+// datagrams; returns how many. `is_full` tells whether there was no room for more. A socket that is `connected` tells no
+// addresses. To ask for one message costs the system less than to get one of many that were asked for.
 int32_t cmsgbox_batch_receive(
-    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t slot_bytes, int32_t *is_full);
+    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t most, uint32_t slot_bytes, int32_t *is_full);
 
 // Sends the datagrams first ..< first + count, 1 or more; returns how many left, from the first. `ipv6` tells the family
 // of the socket; one that is `connected` gets no addresses. While `in_trains` is not 0, those that follow each other on

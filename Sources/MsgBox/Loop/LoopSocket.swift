@@ -122,6 +122,17 @@
     nonmutating set { bound?.trains = newValue }
   }
 
+  /// Of a UDP socket: whether it has mostly one datagram when it is ready. To ask for more is tried
+  /// again after some.
+  var expectsOne: Bool { (bound?.onesInRow ?? 0) >= BoundSocket.onesBelieved }
+
+  /// Notes what a UDP socket had when it was ready.
+  func received(isOne: Bool) {
+    guard let bound else { return }
+    bound.onesInRow = isOne ? bound.onesInRow + 1 : 0
+    if bound.onesInRow > BoundSocket.onesTrusted { bound.onesInRow = BoundSocket.onesBelieved - 1 }
+  }
+
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] {
     get { bound?.held ?? [] }
@@ -150,6 +161,13 @@ private final class BoundSocket {
   var trains = Trains()
   var held: [HeldDatagram] = []
   var backlog: [BacklogTrain] = []
+  /// Receptions in a row that brought one datagram.
+  var onesInRow = 0
+
+  /// After so many the next is expected to be one too.
+  static let onesBelieved = 8
+  /// After so many, 16 of which were expected, it is tried whether there is more.
+  static let onesTrusted = 24
 
   init(_ socket: borrowing OpenSocket) {
     local = socket.local

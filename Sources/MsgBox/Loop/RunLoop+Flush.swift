@@ -34,43 +34,37 @@ extension RunLoop {
     trackedAtFlush = endpoint.trackedReceived
     guard endpoint.hasDatagrams else { return }
     sentAt = now
-    while fillBatch() { sendBatch() }
-    sendBatch()
-  }
-
-  /// Fills the batch with datagrams whose sockets are there; whether there may be more of them.
-  private func fillBatch() -> Bool {
-    var count = 0
-    while count < DatagramBatch.capacity {
-      let transmit = batch.fill(count) { endpoint.pollTransmit(into: &$0, at: sentAt) }
-      guard let transmit else { return false }
-      guard let socket = sockets[transmit.socket] else { continue }
+    var run = OutgoingRun()
+    while endpoint.hasDatagrams, let transmit = fill(run.end) {
+      if run.socket?.id != transmit.socket {
+        send(run)
+        run = OutgoingRun(socket: sockets[transmit.socket], first: run.end, end: run.end)
+      }
+      guard let socket = run.socket else { continue }
       if !socket.isConnectedDatagram {
         batch.address(
-          count, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
+          run.end, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
       }
-      count += 1
-      if let last = outgoing.indices.last, outgoing[last].socket == socket {
-        outgoing[last].end = count
-      } else {
-        outgoing.append(OutgoingRun(socket: socket, end: count))
-      }
+      run.end += 1
+      guard run.end == DatagramBatch.capacity else { continue }
+      send(run)
+      run = OutgoingRun(socket: socket)
     }
-    return true
+    send(run)
   }
 
-  /// Sends the batch, in runs of one socket.
-  private func sendBatch() {
-    var first = 0
-    for run in outgoing {
-      if run.socket.held.isEmpty {
-        send(first..<run.end, on: run.socket)
-      } else {
-        hold(first..<run.end, on: run.socket)
-      }
-      first = run.end
+  /// Takes the next datagram from the core into place `index` of the batch.
+  private func fill(_ index: Int) -> Transmit? {
+    batch.fill(index) { endpoint.pollTransmit(into: &$0, at: sentAt) }
+  }
+
+  private func send(_ run: OutgoingRun) {
+    guard let socket = run.socket, run.first < run.end else { return }
+    if socket.held.isEmpty {
+      send(run.first..<run.end, on: socket)
+    } else {
+      hold(run.first..<run.end, on: socket)
     }
-    outgoing.removeAll(keepingCapacity: true)
   }
 
   /// Sends the datagrams `range` of the batch; what the system has no room for is held.
@@ -170,8 +164,10 @@ extension RunLoop {
 }
 
 /// Datagrams of the batch that follow each other on one socket.
-struct OutgoingRun {
-  var socket: LoopSocket
+private struct OutgoingRun {
+  /// Nil if it is closed, or there are no datagrams.
+  var socket: LoopSocket?
+  var first = 0
   /// Behind the last of them.
-  var end: Int
+  var end = 0
 }

@@ -37,8 +37,6 @@ package final class RunLoop {
   /// A descriptor to give up when there are no others.
   var reserve: FileDescriptor?
   let sockets = SocketTable()
-  /// For whom the datagrams of the batch are that is being filled.
-  var outgoing: [OutgoingRun] = []
   /// The sockets that have a backlog, in the order of their turns.
   var backlogged = FIFO<UInt64>()
   /// Datagrams that were given to the core since the turn last looked at the clock.
@@ -82,7 +80,6 @@ package final class RunLoop {
     self.poller = poller
     self.wakeup = wakeup
     self.batch = batch
-    outgoing.reserveCapacity(DatagramBatch.capacity)
   }
 
   /// Makes a loop for the box of that number, 1...`Handle.maxBox`. Fails without descriptors or

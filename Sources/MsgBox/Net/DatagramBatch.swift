@@ -13,6 +13,9 @@ package struct ReceivedTrain: Equatable, Sendable {
   package var segment: Int
   /// Whether there was more than its slot has room for: the last datagram is not whole.
   package var isTruncated: Bool
+
+  /// Whether it is a single datagram.
+  package var isOne: Bool { segment == count }
 }
 
 /// A datagram that waits until the system has room for it.
@@ -60,15 +63,17 @@ package struct HeldDatagram: Equatable, Sendable {
 
   // MARK: Receiving
 
-  /// Receives up to `receiveCapacity` trains of at most `slotBytes`, fewer while they are long, and
-  /// returns how many. What was received before is overwritten. A `connected` socket tells no remote addresses.
+  /// Receives up to `most` trains, at most `receiveCapacity`, of at most `slotBytes`, fewer while they
+  /// are long, and returns how many. What was received before is overwritten. A `connected` socket
+  /// tells no remote addresses.
   package func receive(
     from descriptor: Int32, isConnected: Bool = false,
-    slotBytes: Int = DatagramBatch.receiveSlotBytes
+    most: Int = DatagramBatch.receiveCapacity, slotBytes: Int = DatagramBatch.receiveSlotBytes
   ) throws(Errno) -> Int {
     var isFull: Int32 = 0
     let result = unsafe cmsgbox_batch_receive(
-      batch, descriptor, isConnected ? 1 : 0, UInt32(clamping: slotBytes), &isFull)
+      batch, descriptor, isConnected ? 1 : 0, UInt32(clamping: most), UInt32(clamping: slotBytes),
+      &isFull)
     self.isFull = isFull != 0
     return Int(try checked(result))
   }
