@@ -201,10 +201,18 @@ extension Endpoint {
       largest: UInt32(clamping: ownLargest(slot)))
   }
 
+  /// Of the options that a connection lives by, read where they are.
+  private func maxMessageBytes(_ slot: Int) -> Int {
+    if let state = connections[slot].clientState { return Int(state.options.maxMessageBytes) }
+    let listener = connections[slot].listener
+    let owner = listener == ConnectionRecord.noSlot ? slot : Int(listener)
+    return connections[owner].listenerState.map { Int($0.options.maxMessageBytes) } ?? 0
+  }
+
   /// The largest message that we accept.
   func ownLargest(_ slot: Int) -> Int {
     if let traffic = connections[slot].traffic { return traffic.largest }
-    let configured = Int(options(slot).maxMessageBytes)
+    let configured = maxMessageBytes(slot)
     guard configured == 0 else { return configured }
     switch connections[slot].transport {
     case .tcp: return WireFormat.defaultStreamLargest

@@ -9,7 +9,7 @@ extension Endpoint {
     connections[slot].lastSent = now
     if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
     connStatus.add(slot, in: connections)
-    if connections[slot].role == .server, peer.session != 0,
+    if connections[slot].role == .server, connections[slot].transport == .udp, peer.session != 0,
       bySendSession.slot(peer.session, in: connections) == nil
     {
       bySendSession.add(slot, in: connections)
@@ -230,7 +230,7 @@ extension Endpoint {
         socket: socket, remote: connections[slot].remote, local: connections[slot].local,
         reason: reason, repeatsLeft: repeats, expiry: expiry)
       if let index = tombstones.insert(stone) {
-        if repeats > 0 { sockets[Int(socket.rawValue)].repeatingCloses += 1 }
+        if repeats > 0 { sockets[Int(socket.rawValue)].waitingForMore().repeatingCloses += 1 }
         let due = repeats > 0 ? now + Tombstones.repeatGap : expiry
         tombstones[index].timer = timers.schedule(.tombstone, index, at: due)
       }
@@ -262,7 +262,7 @@ extension Endpoint {
     } else {
       tombstones[stone].timer = timers.schedule(.tombstone, stone, at: expiry)
     }
-    sockets[Int(socket.rawValue)].repeatingCloses -= 1
+    sockets[Int(socket.rawValue)].waiting?.repeatingCloses -= 1
     finishIfIdle(socket)
   }
 

@@ -60,8 +60,7 @@ extension Endpoint {
   mutating func finishIfIdle(_ socket: SocketID) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
-    guard sockets[index].isFinishing, sockets[index].waiting?.out.isEmpty ?? true,
-      sockets[index].repeatingCloses == 0
+    guard sockets[index].isFinishing, sockets[index].waiting?.isIdle ?? true
     else { return }
     let listener = owner(socket)
     closeNow(socket)

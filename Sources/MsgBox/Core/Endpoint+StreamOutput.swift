@@ -14,22 +14,24 @@ extension Endpoint {
   ) {
     let socket = connections[slot].socket
     guard isStream(socket) else { return }
-    var head = head
-    var counts = true
     if options.isReliable, head.kind == .oneWay {
-      head.kind = .reliable
-      head.messageID = takeMessageID(traffic)
-      // The stream keeps the order, so the place says nothing.
-      head.place = ChannelPlace(channel: options.channel, place: 0)
-      traffic.streamOutbox.append(StreamReliable(bytes: message.count, options: options))
-      counts = false
-    }
-    if let shared, message.count >= StreamQueue.ownPiece {
-      awake(socket).out.append(head, sharing: shared, counts: counts)
+      let head = reliableHead(message.count, traffic, options)
+      awake(socket).out.append(head, message, shared: shared, counts: false)
     } else {
-      awake(socket).out.append(head, message, counts: counts)
+      awake(socket).out.append(head, message, shared: shared, counts: true)
     }
     markStreamReady(socket)
+  }
+
+  /// The head of a reliable message of so many bytes, which waits from here on to be acknowledged.
+  private func reliableHead(
+    _ count: Int, _ traffic: Traffic, _ options: SendOptions
+  ) -> MessageHead {
+    traffic.streamOutbox.append(StreamReliable(bytes: count, options: options))
+    // The stream keeps the order, so the place says nothing.
+    return MessageHead(
+      kind: .reliable, messageID: takeMessageID(traffic),
+      place: ChannelPlace(channel: options.channel, place: 0))
   }
 
   /// Writes a small one-way message into the stream of its connection without the time, if that is

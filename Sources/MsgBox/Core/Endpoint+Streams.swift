@@ -1,7 +1,8 @@
 /// TCP: what streams need, and the frames that come.
 extension Endpoint {
-  /// How many streams at work leave their memory to later ones.
+  /// How many streams at work leave their memory to later ones, and how many if that is little.
   private static let maxSpareStreams = 32
+  private static let maxSmallSpareStreams = 256
 
   /// What a stream needs while it is at work; nil while it is idle, and of what is no stream.
   func stream(_ socket: SocketID) -> StreamState? {
@@ -36,7 +37,8 @@ extension Endpoint {
   mutating func rest(_ socket: SocketID) {
     guard let stream = stream(socket), stream.isIdle else { return }
     sockets[Int(socket.rawValue)].stream = nil
-    if spareStreams.count < Self.maxSpareStreams { spareStreams.append(stream) }
+    let most = stream.out.isSmall ? Self.maxSmallSpareStreams : Self.maxSpareStreams
+    if spareStreams.count < most { spareStreams.append(stream) }
   }
 
   /// The bytes that came next on a stream. Returns how many of them were consumed: all, unless
@@ -170,8 +172,9 @@ extension Endpoint {
       let hello = introduction(frame, bytes, atLeast: Introduction.helloSize)
     else { throw .short }
     let listener = Int(connections[slot].listener)
-    let limit = Int(options(slot).maxConnections)
-    guard let state = connections[listener].listenerState, state.connections.count < limit else {
+    guard let state = connections[listener].listenerState,
+      state.connections.count < Int(state.options.maxConnections)
+    else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }

@@ -32,21 +32,28 @@ package struct LargeBuffers {
     let capacity = buffer.capacity
     guard capacity > 0 else { return }
     buffer.removeAll(keepingCapacity: true)
-    if buffers.count >= Self.keptCount { dropSmallest(below: capacity) }
-    guard buffers.count < Self.keptCount, bytes + capacity <= Self.keptBytes else { return }
+    while !hasRoom(for: capacity) {
+      guard dropSmallest(below: capacity) else { return }
+    }
     bytes += capacity
     buffers.append(buffer)
   }
 
-  private mutating func dropSmallest(below capacity: Int) {
+  private func hasRoom(for capacity: Int) -> Bool {
+    buffers.count < Self.keptCount && bytes + capacity <= Self.keptBytes
+  }
+
+  private mutating func dropSmallest(below capacity: Int) -> Bool {
+    guard !buffers.isEmpty else { return false }
     var smallest = 0
     for index in buffers.indices where buffers[index].capacity < buffers[smallest].capacity {
       smallest = index
     }
-    guard buffers[smallest].capacity < capacity else { return }
+    guard buffers[smallest].capacity < capacity else { return false }
     bytes -= buffers[smallest].capacity
     buffers.swapAt(smallest, buffers.count - 1)
     buffers.removeLast()
+    return true
   }
 
   /// Gives all memory back.

@@ -28,6 +28,9 @@ package struct StreamQueue {
 
   var isEmpty: Bool { count == 0 }
 
+  /// Whether it has little memory.
+  var isSmall: Bool { tail.capacity <= 1024 && frames.isSmall }
+
   // MARK: Appending
 
   /// Appends what is no message.
@@ -39,13 +42,24 @@ package struct StreamQueue {
     frames.append(tail.count - before, overhead: 0)
   }
 
-  /// Appends a message; `counts` says that it is told of when it is written.
-  mutating func append(_ head: MessageHead, _ message: Span<UInt8>, counts: Bool) {
+  /// Appends a message; `counts` says that it is told of when it is written. `shared` is the same
+  /// message, if it need not be copied.
+  mutating func append(
+    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes? = nil, counts: Bool
+  ) {
+    if let shared, message.count >= Self.ownPiece {
+      return append(head, sharing: shared, counts: counts)
+    }
     let overhead = StreamFrame.overhead(head)
-    makeRoom(overhead + message.count)
-    StreamFrame.append(head, payload: message, to: &tail)
-    count += overhead + message.count
-    frames.append(overhead + message.count, overhead: counts ? overhead : 0)
+    makeRoom(overhead &+ message.count)
+    if head.place == nil {
+      let word = head.header(adding: []).word
+      StreamFrame.append(word, messageID: head.messageID, message, to: &tail)
+    } else {
+      StreamFrame.append(head, payload: message, to: &tail)
+    }
+    count &+= overhead &+ message.count
+    frames.append(overhead &+ message.count, overhead: counts ? overhead : 0)
   }
 
   /// Appends a small one-way message that counts.
@@ -59,7 +73,9 @@ package struct StreamQueue {
   }
 
   /// Appends a message that is not copied.
-  mutating func append(_ head: MessageHead, sharing message: MessageBytes, counts: Bool) {
+  private mutating func append(
+    _ head: MessageHead, sharing message: MessageBytes, counts: Bool
+  ) {
     let overhead = StreamFrame.overhead(head)
     makeRoom(overhead)
     StreamFrame.append(head, payloadCount: message.count, to: &tail)
@@ -188,6 +204,9 @@ struct FrameSizes {
   /// Of all that count.
   private var messages = 0
   private var bytes = 0
+
+  /// Whether it has little memory.
+  var isSmall: Bool { sizes.capacity <= 256 }
 
   /// Bytes of the first frame.
   var first: Int? { firstSize < sizes.count ? Int(sizes[firstSize] >> 5) : nil }

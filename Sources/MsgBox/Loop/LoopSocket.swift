@@ -1,5 +1,7 @@
-/// One socket of a loop. Small, for there is one for each TCP connection.
-final class LoopSocket {
+/// One socket of a loop: where it is in the loop's table. Someone may hold this until the end of a
+/// call although the socket was closed meanwhile, and its place perhaps is another's: then it is
+/// found closed, and what is set is lost.
+@safe struct LoopSocket: Equatable {
   enum Role: UInt8 {
     case datagram
     case connectedDatagram
@@ -8,56 +10,96 @@ final class LoopSocket {
     case stream
   }
 
+  /// The table outlives every call of the loop.
+  private unowned(unsafe) let table: SocketTable
   let id: SocketID
   /// Which of the sockets this is that have had its id.
-  private let generation: UInt32
-  /// Nil once it was closed, though someone may still hold this object until the end of a call.
-  private var descriptor: FileDescriptor?
-  var role: Role
-  /// The system's send buffer is full, and the core knows.
-  var isBlocked = false
-  /// Of a stream: it is not read, because the program takes no more.
-  var isPaused = false
-  /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
-  var isUnpolled = false
-  /// Of a stream: its end was read.
-  var hasReadEnd = false
-  /// Of a stream: its failure was told to the core.
-  var hasFailed = false
-  /// Of a listener: accepting fails for want of descriptors, and the core knows.
-  var isShedding = false
-  /// What the poller watches it for.
-  var interest = Readiness.none
-  /// Of a stream: why writing failed, while there may be bytes left to read.
-  var writeError: Errno?
-  /// Nil of a stream.
-  private let bound: BoundSocket?
+  fileprivate let generation: UInt32
 
-  init(id: SocketID, generation: UInt32, socket: consuming OpenSocket, role: Role) {
+  fileprivate init(_ table: SocketTable, _ id: SocketID, generation: UInt32) {
+    unsafe self.table = table
     self.id = id
     self.generation = generation
-    self.role = role
-    switch role {
-    case .datagram, .connectedDatagram, .listener: bound = BoundSocket(socket)
-    case .connecting, .stream: bound = nil
-    }
-    descriptor = socket.takeDescriptor()
   }
 
-  /// The number of the descriptor; -1 once it was closed.
-  var fd: Int32 {
-    switch descriptor {
-    case .some(let descriptor): descriptor.rawValue
-    case .none: -1
-    }
+  static func == (left: LoopSocket, right: LoopSocket) -> Bool {
+    left.id == right.id && left.generation == right.generation
   }
+
+  private var record: SocketRecord {
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(table.address(of: self)) }
+    @inline(__always) nonmutating unsafeMutableAddress { unsafe table.address(of: self) }
+  }
+
+  /// What only a UDP socket or a listener has.
+  private var bound: BoundSocket? { unsafe table.bound(self) }
+
+  /// The number of the descriptor; -1 once it was closed.
+  var fd: Int32 { record.fd }
 
   /// What the poller says when it is ready; no other socket of the loop ever has it.
   var token: UInt64 { UInt64(generation) << 32 | UInt64(id.rawValue) }
 
   var isOpen: Bool { fd >= 0 }
 
-  func close() { descriptor = nil }
+  var role: Role {
+    get { record.role }
+    nonmutating set { record.role = newValue }
+  }
+
+  /// What the poller watches it for.
+  var interest: Readiness {
+    get { Readiness(rawValue: UInt32(record.interest)) }
+    nonmutating set { record.interest = UInt8(truncatingIfNeeded: newValue.rawValue) }
+  }
+
+  /// The system's send buffer is full, and the core knows.
+  var isBlocked: Bool {
+    get { record[.isBlocked] }
+    nonmutating set { record[.isBlocked] = newValue }
+  }
+
+  /// Of a stream: it is not read, because the program takes no more.
+  var isPaused: Bool {
+    get { record[.isPaused] }
+    nonmutating set { record[.isPaused] = newValue }
+  }
+
+  /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
+  var isUnpolled: Bool {
+    get { record[.isUnpolled] }
+    nonmutating set { record[.isUnpolled] = newValue }
+  }
+
+  /// Of a stream: its end was read.
+  var hasReadEnd: Bool {
+    get { record[.hasReadEnd] }
+    nonmutating set { record[.hasReadEnd] = newValue }
+  }
+
+  /// Of a stream: its failure was told to the core.
+  var hasFailed: Bool {
+    get { record[.hasFailed] }
+    nonmutating set { record[.hasFailed] = newValue }
+  }
+
+  /// Of a stream: it was last read straight into a large message.
+  var expectsLarge: Bool {
+    get { record[.expectsLarge] }
+    nonmutating set { record[.expectsLarge] = newValue }
+  }
+
+  /// Of a listener: accepting fails for want of descriptors, and the core knows.
+  var isShedding: Bool {
+    get { record[.isShedding] }
+    nonmutating set { record[.isShedding] = newValue }
+  }
+
+  /// Of a stream: why writing failed, while there may be bytes left to read.
+  var writeError: Errno? {
+    get { record.writeError == 0 ? nil : Errno(rawValue: record.writeError) }
+    nonmutating set { record.writeError = newValue?.rawValue ?? 0 }
+  }
 
   var isConnectedDatagram: Bool { role == .connectedDatagram }
 
@@ -71,13 +113,13 @@ final class LoopSocket {
   /// The peer of a connected UDP socket.
   var remote: Address {
     get { bound?.remote ?? .unspecified }
-    set { bound?.remote = newValue }
+    nonmutating set { bound?.remote = newValue }
   }
 
   /// Of a UDP socket: whether datagrams leave together.
   var trains: Trains {
     get { bound?.trains ?? Trains() }
-    set { bound?.trains = newValue }
+    nonmutating set { bound?.trains = newValue }
   }
 
   /// Of a UDP socket: whether it has mostly one datagram when it is ready. To ask for more is tried
@@ -94,7 +136,7 @@ final class LoopSocket {
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] {
     get { bound?.held ?? [] }
-    _modify {
+    nonmutating _modify {
       var none: [HeldDatagram] = []
       if let bound { yield &bound.held } else { yield &none }
     }
@@ -103,7 +145,7 @@ final class LoopSocket {
   /// What was received and waits for the next turn, oldest first; less than one batch.
   var backlog: [BacklogTrain] {
     get { bound?.backlog ?? [] }
-    _modify {
+    nonmutating _modify {
       var none: [BacklogTrain] = []
       if let bound { yield &bound.backlog } else { yield &none }
     }
@@ -134,15 +176,82 @@ private final class BoundSocket {
   }
 }
 
+/// What the loop keeps of each socket. 16 bytes, for there is one for each TCP connection.
+private struct SocketRecord: ~Copyable {
+  struct Flags: OptionSet {
+    let rawValue: UInt8
+
+    static let isBlocked = Flags(rawValue: 1)
+    static let isPaused = Flags(rawValue: 2)
+    static let isUnpolled = Flags(rawValue: 4)
+    static let hasReadEnd = Flags(rawValue: 8)
+    static let hasFailed = Flags(rawValue: 16)
+    static let isShedding = Flags(rawValue: 32)
+    static let expectsLarge = Flags(rawValue: 64)
+  }
+
+  /// Nil while it is closed.
+  var descriptor: FileDescriptor?
+  var role = LoopSocket.Role.stream
+  var interest: UInt8 = 0
+  var flags: Flags = []
+  var generation: UInt32 = 0
+  /// Of a stream: the number of the error, 0 for none. Of others: where its `BoundSocket` is.
+  private var word: UInt32 = 0
+
+  var fd: Int32 {
+    switch descriptor {
+    case .some(let descriptor): descriptor.rawValue
+    case .none: -1
+    }
+  }
+
+  subscript(flag: Flags) -> Bool {
+    get { flags.contains(flag) }
+    set { if newValue { flags.insert(flag) } else { flags.remove(flag) } }
+  }
+
+  /// Whether it is a stream, or is going to be one.
+  private var isStream: Bool { role == .stream || role == .connecting }
+
+  var writeError: Int32 {
+    get { isStream ? Int32(bitPattern: word) : 0 }
+    set { if isStream { word = UInt32(bitPattern: newValue) } }
+  }
+
+  /// Where its `BoundSocket` is; nil of a stream.
+  var bound: Int? {
+    get { isStream ? nil : Int(word) }
+    set { if let newValue { word = UInt32(truncatingIfNeeded: newValue) } }
+  }
+
+  /// Becomes that of another socket.
+  mutating func open(_ descriptor: consuming FileDescriptor, _ role: LoopSocket.Role) {
+    self.descriptor = consume descriptor
+    self.role = role
+    interest = 0
+    flags = []
+    word = 0
+    generation &+= 1
+  }
+}
+
 /// The sockets of a loop by their ids, which are small and used again.
-struct SocketTable {
-  private var slots: [LoopSocket?] = []
-  private var generations: [UInt32] = []
+@safe final class SocketTable {
+  private var records = Pages<SocketRecord>()
+  /// Stands for each socket that is gone: nothing but its descriptor, which it has not, is read
+  /// before anything else is asked.
+  private var gone = Pages<SocketRecord>()
   private var free: [UInt32] = []
+  private var bounds: [BoundSocket?] = []
+  private var freeBounds: [Int] = []
+
+  init() { gone.append(SocketRecord()) }
 
   subscript(id: SocketID) -> LoopSocket? {
     let index = Int(id.rawValue)
-    return index < slots.count ? slots[index] : nil
+    guard index < records.count, records[index].fd >= 0 else { return nil }
+    return LoopSocket(self, id, generation: records[index].generation)
   }
 
   /// The socket of a poller's token; nil if it is gone, even if its id is in use again.
@@ -153,34 +262,67 @@ struct SocketTable {
     return socket
   }
 
-  mutating func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> LoopSocket {
-    let index = free.popLast() ?? UInt32(truncatingIfNeeded: slots.count)
-    if Int(index) == slots.count {
-      slots.append(nil)
-      generations.append(0)
+  func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> LoopSocket {
+    let id = free.popLast() ?? UInt32(truncatingIfNeeded: records.count)
+    let index = Int(id)
+    if index == records.count { records.append(SocketRecord()) }
+    let bound = role == .stream || role == .connecting ? nil : BoundSocket(socket)
+    records[index].open(socket.takeDescriptor(), role)
+    if let bound { records[index].bound = place(bound) }
+    return LoopSocket(self, SocketID(rawValue: id), generation: records[index].generation)
+  }
+
+  private func place(_ bound: BoundSocket) -> Int {
+    guard let free = freeBounds.popLast() else {
+      bounds.append(bound)
+      return bounds.count - 1
     }
-    generations[Int(index)] &+= 1
-    let added = LoopSocket(
-      id: SocketID(rawValue: index), generation: generations[Int(index)], socket: socket,
-      role: role)
-    slots[Int(index)] = added
-    return added
+    bounds[free] = bound
+    return free
   }
 
   /// Closes a socket and takes it out.
-  mutating func remove(_ id: SocketID) {
-    guard let socket = self[id] else { return }
-    socket.close()
-    slots[Int(id.rawValue)] = nil
+  func remove(_ id: SocketID) {
+    let index = Int(id.rawValue)
+    guard index < records.count, records[index].fd >= 0 else { return }
+    if let bound = records[index].bound {
+      bounds[bound] = nil
+      freeBounds.append(bound)
+    }
+    records[index].descriptor = nil
     free.append(id.rawValue)
   }
 
   /// The ids in use, in order.
   var ids: [SocketID] {
     var ids: [SocketID] = []
-    for index in slots.indices where slots[index] != nil {
+    for index in records.indices where records[index].fd >= 0 {
       ids.append(SocketID(rawValue: UInt32(truncatingIfNeeded: index)))
     }
     return ids
+  }
+
+  @inline(__always)
+  fileprivate func address(of socket: LoopSocket) -> UnsafeMutablePointer<SocketRecord> {
+    let index = Int(socket.id.rawValue)
+    guard records[index].generation == socket.generation, records[index].fd >= 0 else {
+      return unsafe closedRecord()
+    }
+    return unsafe records.address(index)
+  }
+
+  /// Of a socket that is gone.
+  @inline(never)
+  private func closedRecord() -> UnsafeMutablePointer<SocketRecord> {
+    gone[0] = SocketRecord()
+    return unsafe gone.address(0)
+  }
+
+  fileprivate func bound(_ socket: LoopSocket) -> BoundSocket? {
+    let index = Int(socket.id.rawValue)
+    guard records[index].generation == socket.generation, records[index].fd >= 0,
+      let bound = records[index].bound
+    else { return nil }
+    return bounds[bound]
   }
 }

@@ -36,7 +36,7 @@ package final class RunLoop {
   var resolver: Resolver?
   /// A descriptor to give up when there are no others.
   var reserve: FileDescriptor?
-  var sockets = SocketTable()
+  let sockets = SocketTable()
   /// The sockets that have a backlog, in the order of their turns.
   var backlogged = FIFO<UInt64>()
   /// Datagrams that were given to the core since the turn last looked at the clock.

@@ -13,16 +13,28 @@ package enum StreamFrame {
   /// Appends the frame of a one-way message, as `append` does.
   @inline(__always)
   package static func append(oneWay payload: Span<UInt8>, to bytes: inout [UInt8]) {
-    let size = plainOverhead &+ payload.count
+    append(oneWayWord, messageID: nil, payload, to: &bytes)
+  }
+
+  /// Appends a frame without a place: the words of its head in two stores or three.
+  @inline(__always)
+  package static func append(
+    _ word: UInt64, messageID: UInt32?, _ payload: Span<UInt8>, to bytes: inout [UInt8]
+  ) {
+    let overhead = messageID == nil ? plainOverhead : plainOverhead &+ WireFormat.messageIDSize
+    let size = overhead &+ payload.count
     bytes.append(addingCapacity: size) { room in
       // There is room for what is stored, and no pointer leaves its closure.
       unsafe room.withUnsafeMutableBufferPointer { target, count in
         let target = UnsafeMutableRawBufferPointer(target)
         let length = UInt32(truncatingIfNeeded: size &- WireFormat.frameLengthSize)
         unsafe target.storeBytes(of: length.bigEndian, as: UInt32.self)
-        unsafe target.storeBytes(of: oneWayWord.bigEndian, toByteOffset: 4, as: UInt64.self)
+        unsafe target.storeBytes(of: word.bigEndian, toByteOffset: 4, as: UInt64.self)
+        if let messageID {
+          unsafe target.storeBytes(of: messageID.bigEndian, toByteOffset: 12, as: UInt32.self)
+        }
         unsafe payload.withUnsafeBytes { source in
-          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[plainOverhead...])
+          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[overhead...])
           unsafe rest.copyMemory(from: source)
         }
         count = size

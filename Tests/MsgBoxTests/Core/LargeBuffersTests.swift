@@ -42,6 +42,14 @@ struct LargeBuffersTests {
     #expect(kept > 16 << 20 && kept <= 32 << 20)
   }
 
+  @Test("The largest of those that one message has outgrown is kept")
+  func outgrown() {
+    var buffers = LargeBuffers()
+    for shift in 12...24 { buffers.give(buffer(1 << shift)) }
+    let last = buffers.take(of: 1 << 24...1 << 25)
+    #expect(last != nil)
+  }
+
   @Test("A message is lent at most four times what came of it, and its next like uses it again")
   func growth() {
     var buffers = LargeBuffers()
