@@ -121,6 +121,12 @@ extension Endpoint {
         events.append(event)
         messages &+= 1
         payloadBytes &+= frame.count
+      } else if isSimple, let messageID = frame.messageID {
+        let isTold = receiveFreely(
+          isRequest: frame.kind == .request, frame.replyID, messageID, payload, slot, at: now)
+        guard isTold else { continue }
+        messages &+= 1
+        payloadBytes &+= frame.count
       } else {
         receiveMessage(
           frame.kind, PacketHeader(kind: frame.kind, flags: .fragment, replyID: frame.replyID),
@@ -440,20 +446,10 @@ extension Endpoint {
   /// `send`.
   @inline(never)
   package mutating func write(_ message: Span<UInt8>, to handle: Handle) -> Bool {
-    guard let slot = slot(handle), connections[slot].transport == .tcp,
-      connections[slot].phase == .open, !connections[slot].flags.contains(.onDemand),
-      message.count < StreamQueue.ownPiece,
-      message.count <= Int(clamping: connections[slot].peerLargest),
-      let held = connections[slot].traffic
-    else { return false }
+    guard let slot = slot(handle), let held = connections[slot].traffic else { return false }
     // Its record holds it all the while, so this need not.
     return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
-      guard takesMore(traffic), traffic.waiting.isEmpty else { return false }
-      count(message.count, traffic)
-      let socket = connections[slot].socket
-      awake(socket).out.append(oneWay: message)
-      markStreamReady(socket)
-      return true
+      write(MessageHead(kind: .oneWay), message, slot, traffic)
     }
   }
 

@@ -84,7 +84,7 @@ package struct Endpoint: ~Copyable {
   var outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
   package internal(set) var trackedReceived: UInt64 = 0
-  /// A reply that is sent again, for reuse.
+  /// A request or a reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
   /// What streams needed that have nothing to do now, for reuse.
@@ -171,7 +171,8 @@ package struct Endpoint: ~Copyable {
   }
 
   @inline(never)
-  private mutating func makeTraffic(_ slot: Int) -> Traffic {
+  @discardableResult
+  mutating func makeTraffic(_ slot: Int) -> Traffic {
     let traffic = Traffic(options(slot), largest: ownLargest(slot))
     if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic

@@ -40,22 +40,13 @@ package struct StreamQueue {
   }
 
   /// Appends a message; `counts` says that it is told of when it is written.
+  @inline(__always)
   mutating func append(_ head: MessageHead, _ message: Span<UInt8>, counts: Bool) {
     let overhead = StreamFrame.overhead(head)
-    makeRoom(overhead + message.count)
-    StreamFrame.append(head, payload: message, to: &tail)
-    count += overhead + message.count
-    frames.append(overhead + message.count, overhead: counts ? overhead : 0)
-  }
-
-  /// Appends a small one-way message that counts.
-  @inline(__always)
-  mutating func append(oneWay message: Span<UInt8>) {
-    let overhead = StreamFrame.plainOverhead
     makeRoom(overhead &+ message.count)
-    StreamFrame.append(oneWay: message, to: &tail)
+    StreamFrame.append(head, payload: message, to: &tail)
     count &+= overhead &+ message.count
-    frames.append(overhead &+ message.count, overhead: overhead)
+    frames.append(overhead &+ message.count, overhead: counts ? overhead : 0)
   }
 
   /// Appends a message that is not copied.
