@@ -59,10 +59,9 @@ extension Endpoint {
   /// sent. False, and nothing has happened, if there is more to it: then it is for `send`.
   @inline(__always)
   package mutating func join(_ message: Span<UInt8>, to handle: Handle) -> Bool {
-    guard let slot = slot(handle), let held = connections[slot].traffic else { return false }
-    // Its record holds it all the while, so this need not.
-    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
-      join(MessageHead(kind: .oneWay), message, slot, traffic)
+    guard let slot = slot(handle), let traffic = unsafe borrowedTraffic(slot) else { return false }
+    return unsafe traffic._withUnsafeGuaranteedRef {
+      join(MessageHead(kind: .oneWay), message, slot, $0)
     }
   }
 
@@ -98,10 +97,9 @@ extension Endpoint {
   ) -> Status {
     guard request.box == configuration.box,
       requests.contains(request.slot, generation: request.generation),
-      let held = connections[Int(requests[request.slot].connection)].traffic
+      let traffic = unsafe borrowedTraffic(Int(requests[request.slot].connection))
     else { return .badHandle }
-    // Its record holds it all the while, so this need not.
-    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef {
+    return unsafe traffic._withUnsafeGuaranteedRef {
       answer(message, request.slot, $0, at: now)
     }
   }

@@ -5,9 +5,8 @@ extension Endpoint {
     _ message: Span<UInt8>, _ slot: Int, context: UInt, timeout: Interval?, at now: Instant
   ) -> Result<Handle, Status> {
     if connections[slot].traffic == nil { makeTraffic(slot) }
-    guard let held = connections[slot].traffic else { return .failure(.ended) }
-    // Its record holds it all the while, so this need not.
-    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef {
+    guard let traffic = unsafe borrowedTraffic(slot) else { return .failure(.ended) }
+    return unsafe traffic._withUnsafeGuaranteedRef {
       get(message, slot, $0, context: context, timeout: timeout, at: now)
     }
   }

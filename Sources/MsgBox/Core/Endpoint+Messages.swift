@@ -30,9 +30,8 @@ extension Endpoint {
     at now: Instant
   ) -> Bool {
     if connections[slot].traffic == nil { makeTraffic(slot) }
-    guard let held = connections[slot].traffic else { return false }
-    // Its record holds it all the while, so this need not.
-    let word = unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef {
+    guard let traffic = unsafe borrowedTraffic(slot) else { return false }
+    let word = unsafe traffic._withUnsafeGuaranteedRef {
       isRequest
         ? takeWhole(request: replyID, messageID, slot, $0, at: now)
         : takeWhole(reply: replyID, messageID, slot, $0, at: now)

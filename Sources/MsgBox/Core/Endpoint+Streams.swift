@@ -446,10 +446,9 @@ extension Endpoint {
   /// `send`.
   @inline(never)
   package mutating func write(_ message: Span<UInt8>, to handle: Handle) -> Bool {
-    guard let slot = slot(handle), let held = connections[slot].traffic else { return false }
-    // Its record holds it all the while, so this need not.
-    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
-      write(MessageHead(kind: .oneWay), message, slot, traffic)
+    guard let slot = slot(handle), let traffic = unsafe borrowedTraffic(slot) else { return false }
+    return unsafe traffic._withUnsafeGuaranteedRef {
+      write(MessageHead(kind: .oneWay), message, slot, $0)
     }
   }
 

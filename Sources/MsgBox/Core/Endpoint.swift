@@ -170,6 +170,14 @@ package struct Endpoint: ~Copyable {
     return makeTraffic(slot)
   }
 
+  /// What a connection has for messages; nil before its first use. Its record holds it, so who uses
+  /// it for the time of a call need not.
+  @inline(__always)
+  func borrowedTraffic(_ slot: Int) -> Unmanaged<Traffic>? {
+    // No name is given to it, which would be a reason to hold it for the time of the call.
+    unsafe connections[slot].traffic.map { unsafe Unmanaged.passUnretained($0) }
+  }
+
   @inline(never)
   @discardableResult
   mutating func makeTraffic(_ slot: Int) -> Traffic {
