@@ -91,6 +91,14 @@ extension Endpoint {
         bytes &+= payload.count
         event.payload = .input(offset: payload.lowerBound, count: payload.count)
         events.append(event)
+      } else if let packet = parser.nextNumbered(datagram) {
+        let count = packet.payload.count
+        let isTold = receiveFreely(
+          isRequest: packet.isRequest, packet.replyID, packet.messageID,
+          .input(offset: packet.payload.lowerBound, count: count), slot, at: now)
+        guard isTold else { continue }
+        messages &+= 1
+        bytes &+= count
       } else if let packet = parser.nextMessage(datagram) {
         receiveOtherMessage(packet, datagram, slot, at: now)
       } else {

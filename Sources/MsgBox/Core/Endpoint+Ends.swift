@@ -71,6 +71,7 @@ extension Endpoint {
     removeAllRequests(slot)
     if let traffic = connections[slot].traffic {
       timers.cancel(&traffic.recoveryTimer)
+      timers.cancel(&traffic.getsTimer)
       timers.cancel(&traffic.reassemblyTimer)
       timers.cancel(&traffic.expiryTimer)
       traffic.reassembly = nil

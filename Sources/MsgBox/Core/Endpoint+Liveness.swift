@@ -263,6 +263,7 @@ extension Endpoint {
       switch due.kind {
       case .connection: connectionTimer(due.index, at: now, drainedAt: drainedAt)
       case .get: getTimer(due.index, at: now)
+      case .gets: getsTimer(due.index, at: now)
       case .recovery: recoveryTimer(due.index, at: now)
       case .reassembly: reassemblyTimer(due.index, at: now)
       case .expiry: expiryTimer(due.index, at: now)

@@ -39,20 +39,9 @@ extension Endpoint {
   /// `send`.
   @inline(never)
   package mutating func write(_ message: Span<UInt8>, to handle: Handle) -> Bool {
-    guard let slot = slot(handle), connections[slot].transport == .tcp,
-      connections[slot].phase == .open, !connections[slot].flags.contains(.onDemand),
-      message.count < StreamQueue.ownPiece,
-      message.count <= Int(clamping: connections[slot].peerLargest),
-      let held = connections[slot].traffic
-    else { return false }
-    // Its record holds it all the while, so this need not.
-    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
-      guard takesMore(traffic), traffic.waiting.isEmpty else { return false }
-      count(message.count, traffic)
-      let socket = connections[slot].socket
-      awake(socket).out.append(oneWay: message)
-      markStreamReady(socket)
-      return true
+    guard let slot = slot(handle), let traffic = unsafe borrowedTraffic(slot) else { return false }
+    return unsafe traffic._withUnsafeGuaranteedRef {
+      write(MessageHead(kind: .oneWay), message, slot, $0)
     }
   }
 

@@ -118,6 +118,12 @@ extension Endpoint {
         events.append(event)
         messages &+= 1
         payloadBytes &+= frame.count
+      } else if isSimple, let messageID = frame.messageID {
+        let isTold = receiveFreely(
+          isRequest: frame.kind == .request, frame.replyID, messageID, payload, slot, at: now)
+        guard isTold else { continue }
+        messages &+= 1
+        payloadBytes &+= frame.count
       } else {
         receiveMessage(
           frame.kind, PacketHeader(kind: frame.kind, flags: .fragment, replyID: frame.replyID),

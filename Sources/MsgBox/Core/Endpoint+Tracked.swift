@@ -173,7 +173,7 @@ extension Endpoint {
       let key = FragmentKey(kind: .request, messageID: messageID)
       guard
         traffic.reassembly?.contains(key) == true
-          || traffic.requestWindow?.contains(messageID) != true
+          || !traffic.requestWindow.contains(messageID)
       else { return drop(.duplicate, slot) }
     case .reply:
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {

@@ -85,7 +85,7 @@ package struct Endpoint: ~Copyable {
   var outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
   package internal(set) var trackedReceived: UInt64 = 0
-  /// A reply that is sent again, for reuse.
+  /// A request or a reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
   /// What streams needed that have nothing to do now, for reuse.
@@ -171,8 +171,17 @@ package struct Endpoint: ~Copyable {
     return makeTraffic(slot)
   }
 
+  /// What a connection has for messages; nil before its first use. Its record holds it, so who uses
+  /// it for the time of a call need not.
+  @inline(__always)
+  func borrowedTraffic(_ slot: Int) -> Unmanaged<Traffic>? {
+    // No name is given to it, which would be a reason to hold it for the time of the call.
+    unsafe connections[slot].traffic.map { unsafe Unmanaged.passUnretained($0) }
+  }
+
   @inline(never)
-  private mutating func makeTraffic(_ slot: Int) -> Traffic {
+  @discardableResult
+  mutating func makeTraffic(_ slot: Int) -> Traffic {
     let traffic = Traffic(options(slot), largest: ownLargest(slot))
     if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic

@@ -45,31 +45,23 @@ package struct StreamQueue {
   /// Appends a message; `counts` says that it is told of when it is written. `shared` is the same
   /// message, if it need not be copied.
   mutating func append(
-    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes? = nil, counts: Bool
+    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes?, counts: Bool
   ) {
     if let shared, message.count >= Self.ownPiece {
-      return append(head, sharing: shared, counts: counts)
-    }
-    let overhead = StreamFrame.overhead(head)
-    makeRoom(overhead &+ message.count)
-    if head.place == nil {
-      let word = head.header(adding: []).word
-      StreamFrame.append(word, messageID: head.messageID, message, to: &tail)
+      append(head, sharing: shared, counts: counts)
     } else {
-      StreamFrame.append(head, payload: message, to: &tail)
+      append(head, message, counts: counts)
     }
-    count &+= overhead &+ message.count
-    frames.append(overhead &+ message.count, overhead: counts ? overhead : 0)
   }
 
-  /// Appends a small one-way message that counts.
+  /// Appends a message; `counts` says that it is told of when it is written.
   @inline(__always)
-  mutating func append(oneWay message: Span<UInt8>) {
-    let overhead = StreamFrame.plainOverhead
+  mutating func append(_ head: MessageHead, _ message: Span<UInt8>, counts: Bool) {
+    let overhead = StreamFrame.overhead(head)
     makeRoom(overhead &+ message.count)
-    StreamFrame.append(oneWay: message, to: &tail)
+    StreamFrame.append(head, payload: message, to: &tail)
     count &+= overhead &+ message.count
-    frames.append(overhead &+ message.count, overhead: overhead)
+    frames.append(overhead &+ message.count, overhead: counts ? overhead : 0)
   }
 
   /// Appends a message that is not copied.

@@ -2,8 +2,10 @@
 package enum TimerKind: UInt8, Sendable {
   /// The one timer of a connection; its phase says what for.
   case connection
-  /// A get waits no longer.
+  /// A get waits no longer, or is sent again.
   case get
+  /// The same of the gets of a connection that have no timers of their own.
+  case gets
   /// A hello was never confirmed.
   case pendingHello
   /// A tombstone repeats its close, or ends.

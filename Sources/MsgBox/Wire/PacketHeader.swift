@@ -119,9 +119,21 @@ package struct PacketHeader: Equatable, Sendable {
   /// options.
   @inline(__always)
   static func isOneWay(_ word: UInt64) -> Bool {
-    let plain = PacketHeader(kind: .oneWay)
-    let withoutLength = word & ~(UInt64(Flags.length.rawValue) << 48)
-    return withoutLength >> 16 == UInt64(plain.messageType) << 32 | UInt64(plain.numPackets) << 16
+    front(word) == front(PacketHeader(kind: .oneWay).word)
+  }
+
+  /// Of a header that begins a request or a reply of one packet with a message id, and without
+  /// session and options, whether it is a request. Nil of any other.
+  @inline(__always)
+  static func isNumberedRequest(_ word: UInt64) -> Bool? {
+    if front(word) == front(PacketHeader(kind: .request, flags: .fragment).word) { return true }
+    return front(word) == front(PacketHeader(kind: .reply, flags: .fragment).word) ? false : nil
+  }
+
+  /// The first 48 bits of a header: all but its reply id; and without the length flag.
+  @inline(__always)
+  private static func front(_ word: UInt64) -> UInt64 {
+    (word & ~(UInt64(Flags.length.rawValue) << 48)) >> 16
   }
 
   /// Of a close: why. A number that is not known is taken for the plain reason.

@@ -5,48 +5,13 @@
 ///     +----------+--------+-----------+------+-----------+---------+-------------+-----------+
 ///                         hello, accept  if F   if kind reliable         if O
 package enum StreamFrame {
-  /// Bytes of the frame of a one-way message in front of its payload.
-  package static let plainOverhead = WireFormat.frameLengthSize + PacketHeader.size
-
-  private static let oneWayWord = PacketHeader(kind: .oneWay).word
-
-  /// Appends the frame of a one-way message, as `append` does.
-  @inline(__always)
-  package static func append(oneWay payload: Span<UInt8>, to bytes: inout [UInt8]) {
-    append(oneWayWord, messageID: nil, payload, to: &bytes)
-  }
-
-  /// Appends a frame without a place: the words of its head in two stores or three.
-  @inline(__always)
-  package static func append(
-    _ word: UInt64, messageID: UInt32?, _ payload: Span<UInt8>, to bytes: inout [UInt8]
-  ) {
-    let overhead = messageID == nil ? plainOverhead : plainOverhead &+ WireFormat.messageIDSize
-    let size = overhead &+ payload.count
-    bytes.append(addingCapacity: size) { room in
-      // There is room for what is stored, and no pointer leaves its closure.
-      unsafe room.withUnsafeMutableBufferPointer { target, count in
-        let target = UnsafeMutableRawBufferPointer(target)
-        let length = UInt32(truncatingIfNeeded: size &- WireFormat.frameLengthSize)
-        unsafe target.storeBytes(of: length.bigEndian, as: UInt32.self)
-        unsafe target.storeBytes(of: word.bigEndian, toByteOffset: 4, as: UInt64.self)
-        if let messageID {
-          unsafe target.storeBytes(of: messageID.bigEndian, toByteOffset: 12, as: UInt32.self)
-        }
-        unsafe payload.withUnsafeBytes { source in
-          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[overhead...])
-          unsafe rest.copyMemory(from: source)
-        }
-        count = size
-      }
-    }
-  }
-
   /// Bytes of the frame of a message in front of its payload.
+  @inline(__always)
   package static func overhead(_ head: MessageHead) -> Int {
-    WireFormat.frameLengthSize + PacketHeader.size + head.blockSize
+    WireFormat.frameLengthSize &+ PacketHeader.size &+ head.blockSize
   }
 
+  @inline(__always)
   package static func append(
     _ head: MessageHead, payload: Span<UInt8>, to bytes: inout [UInt8]
   ) {
@@ -58,13 +23,14 @@ package enum StreamFrame {
     append(head, payloadCount: payloadCount, adding: Span(), to: &bytes)
   }
 
+  @inline(__always)
   private static func append(
     _ head: MessageHead, payloadCount: Int, adding payload: Span<UInt8>, to bytes: inout [UInt8]
   ) {
     let overhead = overhead(head)
     let word = head.header(adding: []).word
-    let length = overhead - WireFormat.frameLengthSize + payloadCount
-    bytes.append(addingCapacity: overhead + payload.count) { room in
+    let length = overhead &- WireFormat.frameLengthSize &+ payloadCount
+    bytes.append(addingCapacity: overhead &+ payload.count) { room in
       // There is room for what is stored, and no pointer leaves its closure.
       unsafe room.withUnsafeMutableBufferPointer { target, count in
         let target = UnsafeMutableRawBufferPointer(target)
@@ -83,7 +49,7 @@ package enum StreamFrame {
             unsafe rest.copyMemory(from: source)
           }
         }
-        count = overhead + payload.count
+        count = overhead &+ payload.count
       }
     }
   }
