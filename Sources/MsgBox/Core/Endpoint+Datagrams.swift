@@ -92,7 +92,7 @@ extension Endpoint {
         event.payload = .input(offset: payload.lowerBound, count: payload.count)
         events.append(event)
       } else if let packet = parser.nextMessage(datagram) {
-        receiveOtherMessage(packet, datagram, slot, at: now)
+        receiveOtherMessage(packet, &parser, datagram, slot, at: now)
       } else {
         break
       }
@@ -101,10 +101,11 @@ extension Endpoint {
   }
 
   private mutating func receiveOtherMessage(
-    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+    _ packet: Packet, _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int,
+    at now: Instant
   ) {
     guard packet.kind != .reliable else {
-      return receiveReliable(packet, datagram, slot, at: now)
+      return receiveReliables(packet, &parser, datagram, slot, at: now)
     }
     receiveMessage(
       packet.kind, packet.header, messageID: packet.messageID,

@@ -36,23 +36,27 @@ package struct LargeBuffers {
   /// make room.
   package mutating func give(_ buffer: consuming [UInt8]) {
     let capacity = buffer.capacity
-    guard capacity > 0 else { return }
+    guard capacity > 0, capacity <= Self.keptBytes else { return }
     buffer.removeAll(keepingCapacity: true)
-    if buffers.count >= Self.keptCount { dropSmallest(below: capacity) }
-    guard buffers.count < Self.keptCount, bytes + capacity <= Self.keptBytes else { return }
+    while buffers.count >= Self.keptCount || bytes + capacity > Self.keptBytes {
+      guard dropSmallest(below: capacity) else { return }
+    }
     bytes += capacity
     buffers.append(buffer)
   }
 
-  private mutating func dropSmallest(below capacity: Int) {
+  /// Gives the memory of the smallest buffer back; false if none is smaller than `capacity`.
+  private mutating func dropSmallest(below capacity: Int) -> Bool {
+    guard !buffers.isEmpty else { return false }
     var smallest = 0
     for index in buffers.indices where buffers[index].capacity < buffers[smallest].capacity {
       smallest = index
     }
-    guard buffers[smallest].capacity < capacity else { return }
+    guard buffers[smallest].capacity < capacity else { return false }
     bytes -= buffers[smallest].capacity
     buffers.swapAt(smallest, buffers.count - 1)
     buffers.removeLast()
+    return true
   }
 
   /// Gives all memory back.

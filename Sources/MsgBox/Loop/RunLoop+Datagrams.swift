@@ -14,7 +14,7 @@ extension RunLoop {
   func receiveDatagrams(
     _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    guard socket.backlog.isEmpty else { return .more }
+    guard !socket.hasBacklog else { return .more }
     var receivedAt = polledAt
     unlooked = 0
     let expectsOne = socket.expectsOne && drain.isFresh(at: polledAt)
@@ -122,7 +122,7 @@ extension RunLoop {
       }
       start = 0
     }
-    if !socket.backlog.isEmpty { backlogged.append(socket.token) }
+    if socket.hasBacklog { backlogged.append(socket.token) }
   }
 
   /// Goes on with what was kept of one socket, so long as there is time, but with a few datagrams
@@ -145,7 +145,7 @@ extension RunLoop {
       break
     }
     socket.backlog.removeFirst(done)
-    if socket.isOpen, !socket.backlog.isEmpty { backlogged.append(token) }
+    if socket.isOpen, socket.hasBacklog { backlogged.append(token) }
     return .more
   }
 
