@@ -91,7 +91,7 @@ extension Endpoint {
     let sent = now.since(connections[slot].lastSent)
     guard sent < half else { return true }
     // Only at the visit after a beat, or if something was sent about then: data are no beats.
-    return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 8
+    return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 6
       && connections[slot].flags.remove(.beatsSoon) != nil
   }
 

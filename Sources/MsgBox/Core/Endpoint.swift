@@ -62,7 +62,7 @@ package struct Endpoint: ~Copyable {
   var turnControlsLeft = 0
   /// Accepted and not yet sent, over all connections.
   var queuedMessages = 0
-  var queuedBytes = 0
+  package internal(set) var queuedBytes = 0
   /// Incomplete messages and such that wait for others, over all connections.
   var heldBytes = 0
   /// Connections that were refused because the box was at its marks.

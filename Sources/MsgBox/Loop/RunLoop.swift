@@ -8,6 +8,9 @@ package final class RunLoop {
   /// for it, and for acknowledgements most of all.
   static let sendGap = Interval.milliseconds(1)
 
+  /// About as much payload of small messages as a datagram carries.
+  static let firstBurst = 896
+
   /// The protocol state. The loop's user calls it directly, with `now`; what it queues leaves at
   /// the next `flush` or turn.
   package var endpoint: Endpoint
@@ -44,6 +47,9 @@ package final class RunLoop {
   var drain: DrainClock
   /// The counters when drops were last logged.
   var notedDrops = Counters()
+  /// How much the next burst of this turn sends, and how much is queued then.
+  var burst = RunLoop.firstBurst
+  var burstMark = RunLoop.firstBurst
   /// Events delivered in this turn.
   var delivered = 0
   /// When this turn has used up its time.
@@ -123,6 +129,8 @@ package final class RunLoop {
     resumeListeners()
     if settleNews(deliver) { time = now }
     if sendQueued(at: time) { time = now }
+    burst = Self.firstBurst
+    burstMark = endpoint.queuedBytes + burst
     let failure = receive(wait: waitMilliseconds(timeout, at: time), deliver)
     time = now
     runTimers(at: time)
