@@ -8,9 +8,9 @@ extension RunLoop {
   /// After so many datagrams in a row the turn looks at the clock.
   static let datagramsBetweenLooks = 64
 
-  /// Receives up to 64 batches, so that others get a turn. Of a socket that has had one datagram at a
-  /// time for a while just that one is received: to ask for more would cost the system half as much
-  /// again.
+  /// Receives up to 64 batches, so that others get a turn. Of a socket that has had one datagram
+  /// at a time for a while just that one is received: to ask for more would cost the system a
+  /// quarter more.
   func receiveDatagrams(
     _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
