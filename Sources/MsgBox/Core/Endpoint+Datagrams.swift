@@ -100,7 +100,7 @@ extension Endpoint {
         messages &+= 1
         bytes &+= count
       } else if let packet = parser.nextMessage(datagram) {
-        receiveOtherMessage(packet, datagram, slot, at: now)
+        receiveOtherMessage(packet, &parser, datagram, slot, at: now)
       } else {
         break
       }
@@ -109,10 +109,11 @@ extension Endpoint {
   }
 
   private mutating func receiveOtherMessage(
-    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+    _ packet: Packet, _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int,
+    at now: Instant
   ) {
     guard packet.kind != .reliable else {
-      return receiveReliable(packet, datagram, slot, at: now)
+      return receiveReliables(packet, &parser, datagram, slot, at: now)
     }
     receiveMessage(
       packet.kind, packet.header, messageID: packet.messageID,

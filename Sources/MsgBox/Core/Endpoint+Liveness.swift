@@ -310,8 +310,8 @@ extension Endpoint {
   /// When `handleTimeout` has something to do; nil if never.
   package var nextTimer: Instant? {
     var earliest = timers.nextDeadline
-    for rotation in rotations {
-      if let visit = rotation.nextVisit { earliest = min(earliest ?? visit, visit) }
+    for index in rotations.indices {
+      if let visit = rotations[index].nextVisit { earliest = min(earliest ?? visit, visit) }
     }
     if let ghost = implicitPeers.nextDeadline { earliest = min(earliest ?? ghost, ghost) }
     return earliest

@@ -84,6 +84,37 @@ extension Endpoint {
 
   // MARK: Reliable messages
 
+  /// Reliable messages of one packet each, from `first` on, as far as each is the next of its
+  /// channel; the one after them goes the general way. Any of them may be taken.
+  mutating func receiveReliables(
+    _ first: Packet, _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int,
+    at now: Instant
+  ) {
+    guard arriving != nil, let traffic = connections[slot].traffic, traffic.inbox != nil else {
+      return receiveReliable(first, datagram, slot, at: now)
+    }
+    var event = WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), kind: .message)
+    var (messages, bytes) = (0, 0)
+    var next: Packet? = first
+    while let packet = next, let place = packet.place, traffic.inbox?.pass(place) == true {
+      messages &+= 1
+      bytes &+= packet.payload.count
+      event.payload = .input(offset: packet.payload.lowerBound, count: packet.payload.count)
+      events.append(event)
+      next = parser.nextMessage(datagram)
+    }
+    if messages > 0 { count(messages, bytes: bytes, slot) }
+    guard let next else { return }
+    if next.kind == .reliable {
+      receiveReliable(next, datagram, slot, at: now)
+    } else {
+      receiveMessage(
+        next.kind, next.header, messageID: next.messageID,
+        payload: .input(offset: next.payload.lowerBound, count: next.payload.count), slot,
+        isTracked: true, at: now)
+    }
+  }
+
   /// A packet of a reliable message.
   mutating func receiveReliable(
     _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant

@@ -30,7 +30,7 @@ package struct LargeBuffers {
   /// make room.
   package mutating func give(_ buffer: consuming [UInt8]) {
     let capacity = buffer.capacity
-    guard capacity > 0 else { return }
+    guard capacity > 0, capacity <= Self.keptBytes else { return }
     buffer.removeAll(keepingCapacity: true)
     while !hasRoom(for: capacity) {
       guard dropSmallest(below: capacity) else { return }
@@ -43,6 +43,7 @@ package struct LargeBuffers {
     buffers.count < Self.keptCount && bytes + capacity <= Self.keptBytes
   }
 
+  /// Gives the memory of the smallest buffer back; false if none is smaller than `capacity`.
   private mutating func dropSmallest(below capacity: Int) -> Bool {
     guard !buffers.isEmpty else { return false }
     var smallest = 0

@@ -142,6 +142,10 @@
     }
   }
 
+  /// Whether there is something in `held`, or in `backlog`.
+  var isHolding: Bool { bound?.held.isEmpty == false }
+  var hasBacklog: Bool { bound?.backlog.isEmpty == false }
+
   /// What was received and waits for the next turn, oldest first; less than one batch.
   var backlog: [BacklogTrain] {
     get { bound?.backlog ?? [] }

@@ -8,13 +8,13 @@ extension RunLoop {
   /// After so many datagrams in a row the turn looks at the clock.
   static let datagramsBetweenLooks = 64
 
-  /// Receives up to 64 batches, so that others get a turn. Of a socket that has had one datagram at a
-  /// time for a while just that one is received: to ask for more would cost the system half as much
-  /// again.
+  /// Receives up to 64 batches, so that others get a turn. Of a socket that has had one datagram
+  /// at a time for a while just that one is received: to ask for more would cost the system a
+  /// quarter more.
   func receiveDatagrams(
     _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    guard socket.backlog.isEmpty else { return .more }
+    guard !socket.hasBacklog else { return .more }
     var receivedAt = polledAt
     unlooked = 0
     let expectsOne = socket.expectsOne && drain.isFresh(at: polledAt)
@@ -122,7 +122,7 @@ extension RunLoop {
       }
       start = 0
     }
-    if !socket.backlog.isEmpty { backlogged.append(socket.token) }
+    if socket.hasBacklog { backlogged.append(socket.token) }
   }
 
   /// Goes on with what was kept of one socket, so long as there is time, but with a few datagrams
@@ -145,7 +145,7 @@ extension RunLoop {
       break
     }
     socket.backlog.removeFirst(done)
-    if socket.isOpen, !socket.backlog.isEmpty { backlogged.append(token) }
+    if socket.isOpen, socket.hasBacklog { backlogged.append(token) }
     return .more
   }
 

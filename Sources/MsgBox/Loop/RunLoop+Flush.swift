@@ -34,37 +34,37 @@ extension RunLoop {
     trackedAtFlush = endpoint.trackedReceived
     guard endpoint.hasDatagrams else { return }
     sentAt = now
-    var run = OutgoingRun()
-    while endpoint.hasDatagrams, let transmit = fill(run.end) {
-      if run.socket?.id != transmit.socket {
-        send(run)
-        run = OutgoingRun(socket: sockets[transmit.socket], first: run.end, end: run.end)
+    var socket: LoopSocket?
+    // Of the batch, those that are for this socket.
+    var (first, end) = (0, 0)
+    while endpoint.hasDatagrams, let transmit = fill(end) {
+      if socket?.id != transmit.socket {
+        if let socket { sendOrHold(first..<end, on: socket) }
+        first = end
+        socket = sockets[transmit.socket]
       }
-      guard let socket = run.socket else { continue }
+      guard let socket else { continue }
       if !socket.isConnectedDatagram {
         batch.address(
-          run.end, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
+          end, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
       }
-      run.end += 1
-      guard run.end == DatagramBatch.capacity else { continue }
-      send(run)
-      run = OutgoingRun(socket: socket)
+      end += 1
+      guard end == DatagramBatch.capacity else { continue }
+      sendOrHold(first..<end, on: socket)
+      (first, end) = (0, 0)
     }
-    send(run)
+    if let socket { sendOrHold(first..<end, on: socket) }
   }
 
   /// Takes the next datagram from the core into place `index` of the batch.
+  @inline(__always)
   private func fill(_ index: Int) -> Transmit? {
     batch.fill(index) { endpoint.pollTransmit(into: &$0, at: sentAt) }
   }
 
-  private func send(_ run: OutgoingRun) {
-    guard let socket = run.socket, run.first < run.end else { return }
-    if socket.held.isEmpty {
-      send(run.first..<run.end, on: socket)
-    } else {
-      hold(run.first..<run.end, on: socket)
-    }
+  /// Sends the datagrams `range` of the batch, unless others of their socket wait.
+  private func sendOrHold(_ range: Range<Int>, on socket: LoopSocket) {
+    if socket.isHolding { hold(range, on: socket) } else { send(range, on: socket) }
   }
 
   /// Sends the datagrams `range` of the batch; what the system has no room for is held.
@@ -106,7 +106,7 @@ extension RunLoop {
     let held = socket.held
     socket.held.removeAll()
     var first = 0
-    while first < held.count && socket.held.isEmpty {
+    while first < held.count && !socket.isHolding {
       let count = min(held.count - first, DatagramBatch.capacity)
       for index in 0..<count {
         let datagram = held[first + index]
@@ -116,7 +116,7 @@ extension RunLoop {
       first += count
     }
     socket.held.append(contentsOf: held[first...])
-    if socket.held.isEmpty { setBlocked(socket, false) }
+    if !socket.isHolding { setBlocked(socket, false) }
   }
 
   /// Writes what a stream has to send, until the system takes no more.
@@ -161,13 +161,4 @@ extension RunLoop {
     socket.isBlocked = isBlocked
     endpoint.setBlocked(socket.id, isBlocked)
   }
-}
-
-/// Datagrams of the batch that follow each other on one socket.
-private struct OutgoingRun {
-  /// Nil if it is closed, or there are no datagrams.
-  var socket: LoopSocket?
-  var first = 0
-  /// Behind the last of them.
-  var end = 0
 }
