@@ -10,13 +10,14 @@
     case stream
   }
 
-  /// The table outlives every call of the loop.
-  private unowned(unsafe) let table: SocketTable
+  /// The table outlives every call of the loop. By address: a reference would be counted at each look.
+  private let table: UnsafeMutablePointer<SocketStorage>
   let id: SocketID
   /// Which of the sockets this is that have had its id.
   fileprivate let generation: UInt32
 
-  fileprivate init(_ table: SocketTable, _ id: SocketID, generation: UInt32) {
+  fileprivate init(_ table: UnsafeMutablePointer<SocketStorage>, _ id: SocketID, generation: UInt32)
+  {
     unsafe self.table = table
     self.id = id
     self.generation = generation
@@ -27,12 +28,15 @@
   }
 
   private var record: SocketRecord {
-    @inline(__always) unsafeAddress { unsafe UnsafePointer(table.address(of: self)) }
-    @inline(__always) nonmutating unsafeMutableAddress { unsafe table.address(of: self) }
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(table.pointee.address(of: self)) }
+    @inline(__always) nonmutating unsafeMutableAddress { unsafe table.pointee.address(of: self) }
   }
 
-  /// What only a UDP socket or a listener has.
-  private var bound: BoundSocket? { unsafe table.bound(self) }
+  /// What only a UDP socket or a listener has; the one of no socket elsewhere.
+  private var bound: BoundSocket {
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(table.pointee.addressOfBound(self)) }
+    @inline(__always) nonmutating unsafeMutableAddress { unsafe table.pointee.addressOfBound(self) }
+  }
 
   /// The number of the descriptor; -1 once it was closed.
   var fd: Int32 { record.fd }
@@ -104,63 +108,57 @@
   var isConnectedDatagram: Bool { role == .connectedDatagram }
 
   /// Its own address, if it is no stream; the IP is unspecified at a wildcard.
-  var local: Address { bound?.local ?? .unspecified }
+  var local: Address { bound.local }
 
-  var isIPv6: Bool { bound?.isIPv6 ?? false }
+  var isIPv6: Bool { bound.isIPv6 }
 
-  var isWildcard: Bool { bound?.isWildcard ?? false }
+  var isWildcard: Bool { bound.isWildcard }
 
   /// The peer of a connected UDP socket.
   var remote: Address {
-    get { bound?.remote ?? .unspecified }
-    nonmutating set { bound?.remote = newValue }
+    get { bound.remote }
+    nonmutating set { bound.remote = newValue }
   }
 
   /// Of a UDP socket: whether datagrams leave together.
   var trains: Trains {
-    get { bound?.trains ?? Trains() }
-    nonmutating set { bound?.trains = newValue }
+    get { bound.trains }
+    nonmutating set { bound.trains = newValue }
   }
 
   /// Of a UDP socket: whether it has mostly one datagram when it is ready. To ask for more is tried
   /// again after some.
-  var expectsOne: Bool { (bound?.onesInRow ?? 0) >= BoundSocket.onesBelieved }
+  var expectsOne: Bool { bound.onesInRow >= BoundSocket.onesBelieved }
 
   /// Notes what a UDP socket had when it was ready.
   func received(isOne: Bool) {
-    guard let bound else { return }
-    bound.onesInRow = isOne ? bound.onesInRow + 1 : 0
-    if bound.onesInRow > BoundSocket.onesTrusted { bound.onesInRow = BoundSocket.onesBelieved - 1 }
+    var ones = isOne ? bound.onesInRow + 1 : 0
+    if ones > BoundSocket.onesTrusted { ones = BoundSocket.onesBelieved - 1 }
+    bound.onesInRow = ones
   }
 
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] {
-    get { bound?.held ?? [] }
-    nonmutating _modify {
-      var none: [HeldDatagram] = []
-      if let bound { yield &bound.held } else { yield &none }
-    }
+    get { bound.held }
+    nonmutating _modify { yield &bound.held }
   }
 
   /// Whether there is something in `held`, or in `backlog`.
-  var isHolding: Bool { bound?.held.isEmpty == false }
-  var hasBacklog: Bool { bound?.backlog.isEmpty == false }
+  var isHolding: Bool { !bound.held.isEmpty }
+  var hasBacklog: Bool { !bound.backlog.isEmpty }
 
   /// What was received and waits for the next turn, oldest first; less than one batch.
   var backlog: [BacklogTrain] {
-    get { bound?.backlog ?? [] }
-    nonmutating _modify {
-      var none: [BacklogTrain] = []
-      if let bound { yield &bound.backlog } else { yield &none }
-    }
+    get { bound.backlog }
+    nonmutating _modify { yield &bound.backlog }
   }
 }
 
 /// What only a UDP socket or a listener has.
-private final class BoundSocket {
-  let local: Address
-  let isIPv6: Bool
-  let isWildcard: Bool
+private struct BoundSocket: ~Copyable {
+  var local = Address.unspecified
+  var isIPv6 = false
+  var isWildcard = false
   var remote = Address.unspecified
   var trains = Trains()
   var held: [HeldDatagram] = []
@@ -172,6 +170,9 @@ private final class BoundSocket {
   static let onesBelieved = 8
   /// After so many, 16 of which were expected, it is tried whether there is more.
   static let onesTrusted = 24
+
+  /// That of no socket.
+  init() {}
 
   init(_ socket: borrowing OpenSocket) {
     local = socket.local
@@ -223,10 +224,10 @@ private struct SocketRecord: ~Copyable {
     set { if isStream { word = UInt32(bitPattern: newValue) } }
   }
 
-  /// Where its `BoundSocket` is; nil of a stream.
-  var bound: Int? {
-    get { isStream ? nil : Int(word) }
-    set { if let newValue { word = UInt32(truncatingIfNeeded: newValue) } }
+  /// Where its `BoundSocket` is; 0 of a stream.
+  var bound: Int {
+    get { isStream ? 0 : Int(word) }
+    set { if !isStream { word = UInt32(truncatingIfNeeded: newValue) } }
   }
 
   /// Becomes that of another socket.
@@ -240,43 +241,34 @@ private struct SocketRecord: ~Copyable {
   }
 }
 
-/// The sockets of a loop by their ids, which are small and used again.
-@safe final class SocketTable {
-  private var records = Pages<SocketRecord>()
+/// What the table of a loop's sockets holds.
+private struct SocketStorage: ~Copyable {
+  fileprivate var records = Pages<SocketRecord>()
   /// Stands for each socket that is gone: nothing but its descriptor, which it has not, is read
   /// before anything else is asked.
-  private var gone = Pages<SocketRecord>()
-  private var free: [UInt32] = []
-  private var bounds: [BoundSocket?] = []
-  private var freeBounds: [Int] = []
+  fileprivate var gone = Pages<SocketRecord>()
+  fileprivate var free: [UInt32] = []
+  /// The first stands for those that are gone or have none.
+  fileprivate var bounds = Pages<BoundSocket>()
+  fileprivate var freeBounds: [Int] = []
 
-  init() { gone.append(SocketRecord()) }
-
-  subscript(id: SocketID) -> LoopSocket? {
-    let index = Int(id.rawValue)
-    guard index < records.count, records[index].fd >= 0 else { return nil }
-    return LoopSocket(self, id, generation: records[index].generation)
+  init() {
+    gone.append(SocketRecord())
+    bounds.append(BoundSocket())
   }
 
-  /// The socket of a poller's token; nil if it is gone, even if its id is in use again.
-  subscript(token token: UInt64) -> LoopSocket? {
-    guard let socket = self[SocketID(rawValue: UInt32(truncatingIfNeeded: token))],
-      socket.token == token
-    else { return nil }
-    return socket
-  }
-
-  func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> LoopSocket {
+  mutating func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> SocketID {
     let id = free.popLast() ?? UInt32(truncatingIfNeeded: records.count)
     let index = Int(id)
     if index == records.count { records.append(SocketRecord()) }
-    let bound = role == .stream || role == .connecting ? nil : BoundSocket(socket)
+    let isStream = role == .stream || role == .connecting
+    let bound = isStream ? 0 : place(BoundSocket(socket))
     records[index].open(socket.takeDescriptor(), role)
-    if let bound { records[index].bound = place(bound) }
-    return LoopSocket(self, SocketID(rawValue: id), generation: records[index].generation)
+    records[index].bound = bound
+    return SocketID(rawValue: id)
   }
 
-  private func place(_ bound: BoundSocket) -> Int {
+  private mutating func place(_ bound: consuming BoundSocket) -> Int {
     guard let free = freeBounds.popLast() else {
       bounds.append(bound)
       return bounds.count - 1
@@ -286,11 +278,12 @@ private struct SocketRecord: ~Copyable {
   }
 
   /// Closes a socket and takes it out.
-  func remove(_ id: SocketID) {
+  mutating func remove(_ id: SocketID) {
     let index = Int(id.rawValue)
     guard index < records.count, records[index].fd >= 0 else { return }
-    if let bound = records[index].bound {
-      bounds[bound] = nil
+    let bound = records[index].bound
+    if bound > 0 {
+      bounds[bound] = BoundSocket()
       freeBounds.append(bound)
     }
     records[index].descriptor = nil
@@ -307,7 +300,7 @@ private struct SocketRecord: ~Copyable {
   }
 
   @inline(__always)
-  fileprivate func address(of socket: LoopSocket) -> UnsafeMutablePointer<SocketRecord> {
+  mutating func address(of socket: LoopSocket) -> UnsafeMutablePointer<SocketRecord> {
     let index = Int(socket.id.rawValue)
     guard records[index].generation == socket.generation, records[index].fd >= 0 else {
       return unsafe closedRecord()
@@ -317,16 +310,63 @@ private struct SocketRecord: ~Copyable {
 
   /// Of a socket that is gone.
   @inline(never)
-  private func closedRecord() -> UnsafeMutablePointer<SocketRecord> {
+  private mutating func closedRecord() -> UnsafeMutablePointer<SocketRecord> {
     gone[0] = SocketRecord()
     return unsafe gone.address(0)
   }
 
-  fileprivate func bound(_ socket: LoopSocket) -> BoundSocket? {
-    let index = Int(socket.id.rawValue)
-    guard records[index].generation == socket.generation, records[index].fd >= 0,
-      let bound = records[index].bound
-    else { return nil }
-    return bounds[bound]
+  @inline(__always)
+  mutating func addressOfBound(_ socket: LoopSocket) -> UnsafeMutablePointer<BoundSocket> {
+    let bound = unsafe address(of: socket).pointee.bound
+    return bound > 0 ? unsafe bounds.address(bound) : unsafe boundOfNone()
   }
+
+  @inline(never)
+  private mutating func boundOfNone() -> UnsafeMutablePointer<BoundSocket> {
+    bounds[0] = BoundSocket()
+    return unsafe bounds.address(0)
+  }
+}
+
+/// The sockets of a loop by their ids, which are small and used again.
+@safe final class SocketTable {
+  private let storage: UnsafeMutablePointer<SocketStorage>
+
+  init() {
+    unsafe storage = .allocate(capacity: 1)
+    unsafe storage.initialize(to: SocketStorage())
+  }
+
+  deinit {
+    unsafe storage.deinitialize(count: 1)
+    unsafe storage.deallocate()
+  }
+
+  subscript(id: SocketID) -> LoopSocket? {
+    let index = Int(id.rawValue)
+    guard unsafe index < storage.pointee.records.count,
+      unsafe storage.pointee.records[index].fd >= 0
+    else { return nil }
+    return unsafe LoopSocket(storage, id, generation: storage.pointee.records[index].generation)
+  }
+
+  /// The socket of a poller's token; nil if it is gone, even if its id is in use again.
+  subscript(token token: UInt64) -> LoopSocket? {
+    guard let socket = self[SocketID(rawValue: UInt32(truncatingIfNeeded: token))],
+      socket.token == token
+    else { return nil }
+    return socket
+  }
+
+  func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> LoopSocket {
+    let id = unsafe storage.pointee.add(socket, role: role)
+    let generation = unsafe storage.pointee.records[Int(id.rawValue)].generation
+    return unsafe LoopSocket(storage, id, generation: generation)
+  }
+
+  /// Closes a socket and takes it out.
+  func remove(_ id: SocketID) { unsafe storage.pointee.remove(id) }
+
+  /// The ids in use, in order.
+  var ids: [SocketID] { unsafe storage.pointee.ids }
 }
