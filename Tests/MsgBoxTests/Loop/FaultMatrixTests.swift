@@ -8,7 +8,9 @@ import Testing
 @Suite(.serialized) struct FaultMatrixTests {
   private static let isAlone = environmentNumber("MSGBOX_FAULTS") == 1
 
-  @Test("No trap, no leak, and the guarantees hold", arguments: FaultScenario.all)
+  private static let scenarios = isAlone ? FaultScenario.all : Array(FaultScenario.all.prefix(2))
+
+  @Test("No trap, no leak, and the guarantees hold", arguments: scenarios)
   func everyCall(scenario: FaultScenario) throws {
     try withFaults {
       #expect(scenario.run() == [])
@@ -25,11 +27,12 @@ import Testing
         }
       }
       print("faults over \(scenario.testDescription): \(cases) cases")
-      #expect(cases > (Self.isAlone ? 300 : 30))
+      #expect(cases > (Self.isAlone ? 300 : 10))
     }
   }
 
-  /// At each of its calls, once; and from its first or third on, for good.
+  /// At each of its calls, once; and from its first or third on, for good. Beside other tests only the first call, with
+  /// one error.
   private func faults(_ call: FaultCall, _ count: UInt32) -> [FaultCase] {
     call.errors.enumerated().flatMap { place, error in
       let once = (0..<count).map { FaultCase(call: call, error: error, after: $0, times: 1) }
@@ -37,8 +40,7 @@ import Testing
       let forGood =
         error == EINTR
         ? [] : [0, 2].map { FaultCase(call: call, error: error, after: $0, times: .max) }
-      if Self.isAlone { return once + forGood }
-      return place == 0 ? Array(once.prefix(3)) + forGood.prefix(1) : Array(once.prefix(1))
+      return Self.isAlone ? once + forGood : place == 0 ? Array(once.prefix(1)) : []
     }
   }
 
