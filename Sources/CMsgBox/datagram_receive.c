@@ -2,7 +2,6 @@
 // message (UDP_GRO).
 #include "datagram.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 
 enum {
@@ -30,11 +29,14 @@ static void set_anonymous(cmsgbox_batch *batch, int is_anonymous) {
 }
 
 cmsgbox_batch *cmsgbox_batch_create(void) {
-  cmsgbox_batch *batch = calloc(1, sizeof *batch);
+  cmsgbox_batch *batch = cmsgbox_allocate(sizeof *batch);
   if (!batch) return NULL;
   size_t size = (size_t)CMSGBOX_RECEIVE_BATCH * RECEIVE_STRIDE;
-  void *bytes = mmap(
-      NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *bytes = MAP_FAILED;
+  if (!cmsgbox_fault_due(CMSGBOX_CALL_MEMORY)) {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  }
   if (bytes == MAP_FAILED) {
     free(batch);
     return NULL;

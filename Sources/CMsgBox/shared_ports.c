@@ -11,8 +11,6 @@
 #include <linux/filter.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
@@ -102,8 +100,7 @@ static int32_t attach(const port *p, int32_t fd) {
   }
   code[n++] = no_session;
   const struct sock_fprog program = {.len = n, .filter = code};
-  int result = setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
-  return result < 0 ? -errno : 0;
+  return cmsgbox_set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
 // The port of a bound socket, made if it is the first; NULL without memory.
@@ -114,7 +111,7 @@ static port *find(const cmsgbox_address *address, int32_t ipv6, int32_t dual_sta
         p->ipv6 == ipv6 && p->dual_stack == dual_stack)
       return p;
   }
-  port *made = calloc(1, sizeof *made);
+  port *made = cmsgbox_allocate(sizeof *made);
   if (!made) return NULL;
   made->address = *address;
   made->ipv6 = ipv6;
@@ -143,7 +140,7 @@ static uint8_t free_byte(const port *p) {
 
 static int32_t share(int32_t fd) {
   int one = 1;
-  return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0 ? -errno : 0;
+  return cmsgbox_set_option(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
 }
 
 static int32_t bind_shared(int32_t fd, const cmsgbox_address *address, int32_t ipv6) {

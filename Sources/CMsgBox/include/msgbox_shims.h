@@ -270,7 +270,16 @@ enum {
   CMSGBOX_CALL_POLL,
   CMSGBOX_CALL_OPEN,
   CMSGBOX_CALL_THREAD,
-  CMSGBOX_CALL_OFFLOAD,
+  CMSGBOX_CALL_OFFLOAD, // the option by which datagrams come together
+  CMSGBOX_CALL_OPTION,
+  CMSGBOX_CALL_LISTEN,
+  CMSGBOX_CALL_NAME,  // of a socket's own address
+  CMSGBOX_CALL_QUERY, // of an option's value
+  CMSGBOX_CALL_SHUTDOWN,
+  CMSGBOX_CALL_WATCH, // the first one of a descriptor: later ones cannot fail
+  CMSGBOX_CALL_EVENT, // reading and writing an event counter
+  CMSGBOX_CALL_DUPLICATE,
+  CMSGBOX_CALL_MEMORY,
   CMSGBOX_CALLS
 };
 
@@ -281,5 +290,11 @@ int32_t cmsgbox_fault_set(int32_t call, uint32_t after, uint32_t times, int32_t 
 
 // Takes all faults of this thread back. Returns how many calls were made to fail or cut short since the last time.
 uint32_t cmsgbox_fault_clear(void);
+
+// How many calls of this kind this thread has made since the last `clear`; 0 in builds without DEBUG.
+uint32_t cmsgbox_fault_calls(int32_t call);
+
+// Bytes of the heap that are in use, in the main arena; 0 in builds without DEBUG.
+uint64_t cmsgbox_fault_heap(void);
 
 #endif

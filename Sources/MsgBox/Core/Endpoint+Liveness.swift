@@ -145,7 +145,7 @@ extension Endpoint {
   ) {
     guard silence < options.suspect else { return probe(slot, at: now) }
     let left = Interval(nanoseconds: options.suspect.nanoseconds &- silence.nanoseconds)
-    guard left <= rotations[Int(connections[slot].beats)].half, mayChallenge(slot),
+    guard left <= rotations[Int(connections[slot].beats)].round, mayChallenge(slot),
       connections[slot].timer == .none
     else { return }
     connections[slot].timer = timers.schedule(.connection, slot, at: now + left)

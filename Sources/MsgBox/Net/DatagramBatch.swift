@@ -45,12 +45,20 @@ package struct HeldDatagram: Equatable, Sendable {
   package private(set) var isFull = false
 
   /// Makes the buffers; nil without memory.
-  package init?() {
+  package convenience init?() {
     guard let batch = unsafe cmsgbox_batch_create(),
       let trains = unsafe cmsgbox_batch_received(batch),
       let sendingBytes = unsafe cmsgbox_batch_sending_bytes(batch),
       let sending = unsafe cmsgbox_batch_sending(batch)
     else { return nil }
+    unsafe self.init(batch, trains, sendingBytes, sending)
+  }
+
+  private init(
+    _ batch: OpaquePointer, _ trains: UnsafePointer<cmsgbox_train>,
+    _ sendingBytes: UnsafeMutablePointer<UInt8>,
+    _ sending: UnsafeMutablePointer<cmsgbox_datagram>
+  ) {
     unsafe self.batch = batch
     unsafe self.trains = trains
     unsafe self.sendingBytes = sendingBytes

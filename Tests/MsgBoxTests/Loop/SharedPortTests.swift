@@ -213,6 +213,39 @@ import Testing
     #expect(try another().steering == 2)
   }
 
+  @Test("Threads come to a port and leave it at once, and each has bytes of its own")
+  func threads() async throws {
+    let first = try UDPSocket.bind(host: loopback, port: 0, bufferBytes: 4096, sharesPort: true)
+    let port = first.local.port
+    let failures = await withTaskGroup(of: Int.self) { group in
+      for _ in 0..<4 { group.addTask { Self.comeAndGo(port) } }
+      return await group.reduce(0, +)
+    }
+    #expect(failures == 0)
+    let last = try UDPSocket.bind(host: loopback, port: port, bufferBytes: 4096, sharesPort: true)
+    #expect(first.steering == 1 && last.steering == 2)
+  }
+
+  /// Has up to three sockets of a port at a time; how often that went wrong.
+  private static func comeAndGo(_ port: UInt16) -> Int {
+    var failures = 0
+    var kept: [Kept] = []
+    for _ in 0..<100 {
+      do {
+        let one = Kept(
+          try UDPSocket.bind(host: loopback, port: port, bufferBytes: 4096, sharesPort: true))
+        if one.steering < 2 || kept.contains(where: { $0.steering == one.steering }) {
+          failures += 1
+        }
+        kept.append(one)
+        if kept.count > 3 { kept.removeFirst() }
+      } catch {
+        failures += 1
+      }
+    }
+    return failures
+  }
+
   @Test("A process without a shared port closes sockets as ever")
   func unshared() throws {
     let (loops, listeners, _) = try listen(1, .udp)

@@ -68,6 +68,14 @@ final class StreamSide {
     self.node = node
     self.local = local
     self.remote = remote
+    node.simulation.adopt(self)
+  }
+
+  /// Forgets its peer and whoever hears of it.
+  func tearDown() {
+    peer = nil
+    onBytes = nil
+    onEnd = nil
   }
 
   private var simulation: Simulation { node.simulation }

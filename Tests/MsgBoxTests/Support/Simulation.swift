@@ -23,6 +23,7 @@ final class Simulation {
   private var hosts: [IPAddress: Node] = [:]
   private var strangers: [Address: Stranger] = [:]
   private var links: [LinkKey: Link] = [:]
+  private var streams: [StreamSide] = []
 
   private struct LinkKey: Hashable {
     var from: IPAddress
@@ -38,6 +39,8 @@ final class Simulation {
   func tearDown() {
     queue.removeAll()
     for node in nodes { node.tearDown() }
+    for stream in streams { stream.tearDown() }
+    streams = []
     nodes = []
     hosts = [:]
     strangers = [:]
@@ -45,6 +48,9 @@ final class Simulation {
   }
 
   // MARK: What there is
+
+  /// Sides of a stream know each other, also when nobody knows them any more.
+  func adopt(_ stream: StreamSide) { streams.append(stream) }
 
   /// A node at 10.0.x.y with a freshly seeded endpoint.
   func addNode(_ name: String, configuration: EndpointConfiguration = .init()) -> Node {
