@@ -486,7 +486,7 @@ MSG_API void msg_waker_destroy(msg_Waker *waker);
   X(WRONG_PATH, 9, "a known session from another address")                                           \
   X(TOMBSTONE, 10, "late for a session that has ended")                                              \
   X(STALE_CLOSE, 11, "a close that ends nothing here")                                               \
-  X(STALE_ACCEPT, 12, "an accept that nobody waits for")                                             \
+  X(STALE_ACCEPT, 12, "an accept or a cookie that nobody waits for")                                 \
   X(STALE_REPLY, 13, "a reply to no waiting get: late, second or forged")                            \
   X(STALE_RESPONSE, 14, "a path response to no challenge")                                           \
   X(PENDING_FULL, 15, "a hello while too many are pending")                                          \

@@ -145,6 +145,10 @@ final class ClientState {
   var helloGap = Interval.milliseconds(500)
   /// When the first hello to the candidate at hand was sent; nil if it was sent again.
   var helloSentAt: Instant?
+  /// What the hellos to the candidate at hand bring along.
+  var cookie = Cookie.none
+  /// A cookie is answered with a hello at once: one for each hello that time made due.
+  var mayHurry = false
   /// Confirmations that are still to be repeated: 0.5, 1, 2, 4 s.
   var confirmationsLeft = 0
   var confirmationGap = Interval.milliseconds(500)

@@ -98,6 +98,7 @@ extension Endpoint {
     connections[slot].phase = .helloing
     state.helloGap = .milliseconds(500)
     state.helloSentAt = now
+    state.cookie = .none
     sendHello(slot, at: now)
     return true
   }
@@ -171,10 +172,23 @@ extension Endpoint {
 
   private mutating func sendHello(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].clientState else { return }
-    sendControl(.hello(introduction(slot)), session: 0, slot)
+    sendControl(.hello(introduction(slot), state.cookie), session: 0, slot)
+    state.mayHurry = true
     state.nextHello = now + state.helloGap
     state.helloGap = state.helloGap * 2
     armConnecting(slot, at: now)
+  }
+
+  /// The server wants to see its cookie before it keeps anything of us. A server that always wants
+  /// another one, or whoever speaks in its name, makes at most two hellos of each that is due.
+  mutating func challenged(_ slot: Int, _ cookie: Cookie, at now: Instant) {
+    guard let state = connections[slot].clientState else { return }
+    state.cookie = cookie
+    guard state.mayHurry else { return }
+    state.mayHurry = false
+    // The round trip is that of the hello that is accepted.
+    if state.helloSentAt != nil { state.helloSentAt = now }
+    sendControl(.hello(introduction(slot), cookie), session: 0, slot)
   }
 
   /// What we tell the peer about ourselves.

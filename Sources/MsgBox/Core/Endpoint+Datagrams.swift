@@ -125,12 +125,13 @@ extension Endpoint {
   ) -> Int? {
     if packet.kind == .hello {
       guard packet.session == 0,
-        let hello = Introduction(datagram, packet.payload, atLeast: Introduction.helloSize)
+        let hello = Introduction(datagram, packet.payload, atLeast: Introduction.helloSize),
+        let cookie = Cookie(datagram, at: packet.payload.lowerBound + Introduction.acceptSize)
       else {
         counters.drop(packet.session == 0 ? .short : .malformed)
         return nil
       }
-      receiveHello(hello, source, at: now)
+      receiveHello(hello, cookie, source, at: now)
       return nil
     }
     guard let session = packet.session, session != 0 else {
@@ -142,6 +143,10 @@ extension Endpoint {
     }
     if packet.kind == .accept {
       receiveAccept(packet, datagram, session: session, source, at: now)
+      return nil
+    }
+    if packet.kind == .cookie {
+      receiveCookie(packet, datagram, session: session, source, at: now)
       return nil
     }
     guard let slot = route(session, source, at: now) else { return nil }
@@ -222,7 +227,7 @@ extension Endpoint {
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
       receivePathResponse(token, slot, at: now)
-    case .hello, .accept:
+    case .hello, .accept, .cookie:
       // Solitary, so the first of their datagrams, and handled there.
       counters.drop(.malformed)
     case .ack:
@@ -264,13 +269,36 @@ extension Endpoint {
       counters.drop(.short)
       return
     }
-    guard let slot = owner(source.socket), connections[slot].role == .client,
-      connections[slot].session == session, connections[slot].phase == .helloing
-    else {
+    guard let slot = helloing(session, source) else {
       counters.drop(.staleAccept)
       return
     }
     accepted(slot, by: accept, at: now)
+  }
+
+  private mutating func receiveCookie(
+    _ packet: Packet, _ datagram: Span<UInt8>, session: UInt64, _ source: DatagramSource,
+    at now: Instant
+  ) {
+    guard packet.payload.count >= Cookie.size,
+      let cookie = Cookie(datagram, at: packet.payload.lowerBound)
+    else {
+      counters.drop(.short)
+      return
+    }
+    guard let slot = helloing(session, source) else {
+      counters.drop(.staleAccept)
+      return
+    }
+    challenged(slot, cookie, at: now)
+  }
+
+  /// The client that waits for the answer to its hello, if that is its session and its socket.
+  private func helloing(_ session: UInt64, _ source: DatagramSource) -> Int? {
+    guard let slot = owner(source.socket), connections[slot].role == .client,
+      connections[slot].phase == .helloing, connections[slot].session == session
+    else { return nil }
+    return slot
   }
 
   // MARK: Close
@@ -283,9 +311,7 @@ extension Endpoint {
       receiveUnknownSession(session, source, at: now)
     } else if let slot = connStatus.slot(session, in: connections), isOn(slot, source) {
       closedByPeer(slot, reason, at: now)
-    } else if let slot = owner(source.socket), connections[slot].role == .client,
-      connections[slot].phase == .helloing, connections[slot].session == session
-    {
+    } else if let slot = helloing(session, source) {
       refused(slot, reason, at: now)
     } else if let stone = tombstones.slot(session: session) {
       tombstoneAnswered(stone)

@@ -108,8 +108,11 @@ extension Endpoint {
   // MARK: Hellos
 
   /// Answers a hello with an accept. No connection comes of it before the client has shown that the
-  /// accept arrived.
-  mutating func receiveHello(_ hello: Introduction, _ source: DatagramSource, at now: Instant) {
+  /// accept arrived; and when many hellos are pending, nothing at all is kept of it before the
+  /// client has brought a cookie back.
+  mutating func receiveHello(
+    _ hello: Introduction, _ cookie: Cookie, _ source: DatagramSource, at now: Instant
+  ) {
     guard let listener = owner(source.socket), connections[listener].phase == .open,
       connections[listener].role == .listener, let state = connections[listener].listenerState
     else {
@@ -130,6 +133,13 @@ extension Endpoint {
       }
       return
     }
+    guard
+      !wantsCookie(state)
+        || cookies.isGood(cookie, source.remote, hello.session, at: now, random: &random)
+    else {
+      counters.drop(.pendingFull)
+      return sendCookie(hello, state, source, at: now)
+    }
     if state.pendingHellos.count >= configuration.maxPendingHellos,
       let oldest = state.pendingHellos.first
     {
@@ -139,6 +149,24 @@ extension Endpoint {
       removePendingHello(oldest)
     }
     addPendingHello(hello, listener, state, source, at: now)
+  }
+
+  /// Whether so many hellos are pending that more are kept only of those who get answers.
+  private func wantsCookie(_ state: ListenerState) -> Bool {
+    state.pendingHellos.count > configuration.maxPendingHellos / 2
+  }
+
+  private mutating func sendCookie(
+    _ hello: Introduction, _ state: ListenerState, _ source: DatagramSource, at now: Instant
+  ) {
+    // Strangers decide how many there are: they must not keep out what others get.
+    guard sockets[Int(source.socket.rawValue)].out.count < SocketState.waitingMark / 2 else {
+      counters.drop(.sendFailed)
+      return
+    }
+    let cookie = cookies.make(
+      source.remote, hello.session, steering: state.steering, at: now, random: &random)
+    answer(.cookie(cookie), session: hello.session, source)
   }
 
   private mutating func addPendingHello(

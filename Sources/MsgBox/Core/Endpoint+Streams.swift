@@ -242,8 +242,9 @@ extension Endpoint {
     case (.open, .ack), (.closing, .ack):
       guard let ack = streamAck(frame, bytes) else { throw .malformed }
       receiveStreamAck(ack.count, slot, at: now)
-    case (.open, .pathChallenge), (.open, .pathResponse), (.open, .datagramNumber),
-      (.closing, .pathChallenge), (.closing, .pathResponse), (.closing, .datagramNumber):
+    case (.open, .cookie), (.open, .pathChallenge), (.open, .pathResponse),
+      (.open, .datagramNumber), (.closing, .cookie), (.closing, .pathChallenge),
+      (.closing, .pathResponse), (.closing, .datagramNumber):
       drop(.kind, slot)
     default:
       throw .malformed

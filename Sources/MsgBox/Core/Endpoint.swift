@@ -39,6 +39,7 @@ package struct Endpoint: ~Copyable {
   /// The rotations, one for each pace of heartbeats.
   var rotations: [OutBeats] = []
   var pendingHellos: PendingHellos
+  var cookies = Cookies()
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
   var bySendSession: SendSessions

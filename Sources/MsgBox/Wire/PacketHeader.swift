@@ -7,6 +7,8 @@ package enum PacketKind: UInt8, CaseIterable, Sendable {
   case close = 4
   case hello = 5
   case accept = 6
+  /// What a hello is answered with before anything is kept of it.
+  case cookie = 7
   case pathChallenge = 8
   case pathResponse = 9
   /// Which numbered datagrams, on a stream how many reliable frames, have been received.
@@ -19,7 +21,7 @@ package enum PacketKind: UInt8, CaseIterable, Sendable {
   /// Alone in its datagram and without a length, so that one datagram causes at most one answer.
   package var isSolitary: Bool {
     switch self {
-    case .hello, .accept, .pathChallenge, .pathResponse: true
+    case .hello, .accept, .cookie, .pathChallenge, .pathResponse: true
     case .oneWay, .request, .reply, .heartbeat, .close, .ack, .datagramNumber, .reliable: false
     }
   }

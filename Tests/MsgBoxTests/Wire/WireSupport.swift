@@ -131,6 +131,7 @@ let sampleDatagrams: [[UInt8]] = {
   let controls = [
     ControlPacket.hello(hello).bytes(session: 0),
     ControlPacket.accept(accept).bytes(session: clientSession),
+    ControlPacket.cookie(ControlPacketTests.cookie).bytes(session: clientSession),
     ControlPacket.heartbeat.bytes(session: serverSession),
     ControlPacket.close(.overload).bytes(session: serverSession),
     ControlPacket.pathChallenge(0x0123_4567_89ab_cdef).bytes(session: serverSession),
