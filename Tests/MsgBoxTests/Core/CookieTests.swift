@@ -54,6 +54,26 @@ struct CookieTests {
     }
   }
 
+  @Test("A prefix that floods gets 256 cookies a second, and all others get theirs")
+  func budget() {
+    var random = RandomSource(seed: 3)
+    var budget = CookieBudget()
+    func spend(_ address: Address, at now: Instant) -> Bool {
+      budget.spend(on: address.ip, at: now, random: &random)
+    }
+    for second in 0..<3 as Range<UInt64> {
+      let now = start + .seconds(second)
+      for prefix in 0..<500 {
+        let given = (0..<1000).count {
+          spend(RawServer.strangerAddress(prefix * 256 + $0 % 256), at: now)
+        }
+        #expect(given == Int(CookieBudget.perPrefix))
+      }
+      let others = (1000..<2000).count { spend(RawServer.strangerAddress($0 * 256), at: now) }
+      #expect(others >= 998, "hardly anybody shares both cells with a flood")
+    }
+  }
+
   // MARK: The round
 
   private struct Crowded {
