@@ -29,7 +29,9 @@ extension Endpoint {
     guard let first = parser.nextMessage(datagram, isFirst: true), let session = first.session,
       session != 0
     else { return receiveOther(datagram, source, at: now) }
-    guard let slot = route(session, datagram, source, at: now) else { return }
+    guard let slot = route(session, source, at: now) else {
+      return strayed(session, datagram, source, at: now)
+    }
     heard(slot, at: now)
     receiveMessagePacket(first, datagram, slot, at: now)
     receiveRest(&parser, datagram, slot, at: now)
@@ -151,7 +153,10 @@ extension Endpoint {
       receiveCookie(packet, datagram, session: session, source, at: now)
       return nil
     }
-    guard let slot = route(session, datagram, source, at: now) else { return nil }
+    guard let slot = route(session, source, at: now) else {
+      strayed(session, datagram, source, at: now)
+      return nil
+    }
     heard(slot, at: now)
     guard packet.kind != .datagramNumber else {
       return beginTracked(packet, datagram, slot) ? slot : nil
@@ -163,11 +168,11 @@ extension Endpoint {
   /// The open connection that a session id names, if the packet came on its path. Everything else
   /// is dropped here, and told to its sender if nobody knows the session.
   private mutating func route(
-    _ session: UInt64, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+    _ session: UInt64, _ source: DatagramSource, at now: Instant
   ) -> Int? {
     if let slot = connStatus.slot(session, in: connections) {
       guard isOn(slot, source) else {
-        strayed(slot, datagram, source, at: now)
+        counters.drop(.wrongPath)
         return nil
       }
       return slot
@@ -204,7 +209,7 @@ extension Endpoint {
   }
 
   /// Whether a packet came to the socket and from the address of its connection.
-  private func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
+  func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
     connections[slot].socket == source.socket
       && (connections[slot].remote == source.remote || connections[slot].role == .client)
   }

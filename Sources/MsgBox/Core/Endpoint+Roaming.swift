@@ -1,15 +1,16 @@
 /// Sessions whose peers come to have another address: behind a NAT that has forgotten them, or in
 /// another network.
 extension Endpoint {
-  /// A packet with the id of a session came from elsewhere. It is dropped, whatever it is; but it
-  /// may be the first sign of a change, or the answer to a challenge.
+  /// A datagram with a session id was dropped. If only its address was wrong, it may be the first
+  /// sign of a change, or the answer to a challenge.
   @inline(never)
   mutating func strayed(
-    _ slot: Int, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+    _ session: UInt64, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
   ) {
-    counters.drop(.wrongPath)
     var parser = PacketParser()
-    guard mayMove(slot, source), case .packet(let packet) = parser.next(datagram) else { return }
+    guard let slot = connStatus.slot(session, in: connections), !isOn(slot, source),
+      mayMove(slot, source), case .packet(let packet) = parser.next(datagram)
+    else { return }
     guard let change = pathChanges[slot], !isOver(change, source, at: now) else {
       if packet.kind != .pathResponse { beginChange(slot, datagram.count, source, at: now) }
       return
