@@ -1,13 +1,18 @@
-/// How many cookies the source prefixes get: each so many a second, so that a flood from some
-/// prefixes leaves the time and the room for answers to all others.
+/// How many cookies the source prefixes get: each so many in a while, and fewer while many answers
+/// wait to be sent, so that a flood from some prefixes leaves room for the answers to all others.
 ///
 /// A sketch of fixed size (Cormode and Muthukrishnan, 2005): a prefix has two cells, and has used up
-/// what it may when both say so. It begins anew each second under another key, so who shares both
-/// cells with a flood does so for that second alone.
+/// what it may when both say so. It begins anew after each while under another key, so who shares
+/// both cells with a flood does so for that while alone.
 package struct CookieBudget {
-  /// A second.
-  package static let perPrefix: UInt16 = 256
-  private static let span = Interval.seconds(1)
+  package static let perPrefix: UInt16 = 64
+  /// What is left of it when a quarter of the room for cookies is taken, and when half is.
+  package static let perPrefixOfSome: UInt16 = 8
+  package static let perPrefixOfMany: UInt16 = 1
+  /// Answers that wait at a socket beyond which there are no cookies: the rest of the room is for
+  /// what others get.
+  package static let room = SocketState.waitingMark / 2
+  private static let span = Interval.milliseconds(250)
   private static let size = 65_536
 
   private var cells: [UInt16] = []
@@ -17,19 +22,38 @@ package struct CookieBudget {
   package init() {}
 
   /// Whether one more cookie may go to `ip`; if so it is counted.
-  package mutating func spend(on ip: IPAddress, at now: Instant, random: inout RandomSource) -> Bool
-  {
-    if cells.isEmpty || now.since(began) >= CookieBudget.span {
-      cells = Array(repeating: 0, count: CookieBudget.size)
-      hash = KeyedHash(key: random.word())
-      began = now
-    }
+  /// - Parameter waiting: the answers that wait to be sent.
+  package mutating func spend(
+    on ip: IPAddress, waiting: Int, at now: Instant, random: inout RandomSource
+  ) -> Bool {
+    if cells.isEmpty || now.since(began) >= CookieBudget.span { begin(at: now, &random) }
+    let most = CookieBudget.most(waiting)
     let word = hash.adding(ip.sourcePrefix).value
     let first = Int(truncatingIfNeeded: word & 0xffff)
     let second = Int(truncatingIfNeeded: word >> 16 & 0xffff)
-    guard min(cells[first], cells[second]) < CookieBudget.perPrefix else { return false }
-    cells[first] = min(cells[first] &+ 1, CookieBudget.perPrefix)
-    cells[second] = min(cells[second] &+ 1, CookieBudget.perPrefix)
+    guard min(cells[first], cells[second]) < most else { return false }
+    count(first)
+    count(second)
     return true
+  }
+
+  private mutating func count(_ cell: Int) {
+    // One that many share may be full.
+    cells[cell] = max(cells[cell], cells[cell] &+ 1)
+  }
+
+  private static func most(_ waiting: Int) -> UInt16 {
+    if waiting < room / 4 { return perPrefix }
+    return waiting < room / 2 ? perPrefixOfSome : perPrefixOfMany
+  }
+
+  private mutating func begin(at now: Instant, _ random: inout RandomSource) {
+    if cells.isEmpty {
+      cells = Array(repeating: 0, count: CookieBudget.size)
+    } else {
+      for index in cells.indices { cells[index] = 0 }
+    }
+    hash = KeyedHash(key: random.word())
+    began = now
   }
 }

@@ -178,12 +178,12 @@ extension Endpoint {
   private mutating func sendCookie(
     _ hello: Introduction, _ state: ListenerState, _ source: DatagramSource, at now: Instant
   ) {
-    guard cookieBudget.spend(on: source.remote.ip, at: now, random: &random) else {
+    let waiting = sockets[Int(source.socket.rawValue)].out.count
+    guard waiting < CookieBudget.room else { return counters.drop(.sendFailed) }
+    guard
+      cookieBudget.spend(on: source.remote.ip, waiting: waiting, at: now, random: &random)
+    else {
       return counters.drop(.answerBudget)
-    }
-    // Strangers decide how many there are: they must not keep out what others get.
-    guard sockets[Int(source.socket.rawValue)].out.count < SocketState.waitingMark / 2 else {
-      return counters.drop(.sendFailed)
     }
     let cookie = cookies.make(
       source.remote, hello.session, steering: state.steering, at: now, random: &random)
