@@ -39,8 +39,10 @@ struct AmplificationTests {
         stranger.forget()
         stranger.send(Array(packet[..<cut]), to: server.address)
         server.simulation.run(for: .milliseconds(1500))
-        let answers = stranger.received.reduce(0) { $0 + $1.bytes.count }
-        #expect(answers <= cut, "\(name): \(stranger.received.map(\.bytes)) to \(packet[..<cut])")
+        // The heartbeats of a peer without a session that was let in before are no answers.
+        let answers = stranger.received.map(\.bytes).filter { $0 != RawPacket.heartbeat(nil) }
+        let size = answers.reduce(0) { $0 + $1.count }
+        #expect(size <= cut, "\(name): \(answers) to \(packet[..<cut])")
       }
     }
   }
@@ -49,9 +51,6 @@ struct AmplificationTests {
   func strangers(implicit: Bool) throws {
     var options = ConnectionOptions()
     options.implicitPeers = implicit
-    // The heartbeats of a peer that was let in are no answers.
-    options.heartbeat = .seconds(3600)
-    options.lost = .seconds(7201)
     let raw = try RawServer(options: options)
     check(Self.packets(0x0102_0304), of: "unknown session", from: raw.stranger, to: raw)
     check(Self.packets(0), of: "session 0", from: raw.stranger, to: raw)
