@@ -124,6 +124,8 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
     }
   }
 
+  mutating func forgetRoundTrip() { roundTripMicroseconds = 0 }
+
   /// Whether there is a session: packets are taken, and silence is judged.
   @inline(__always) var hasSession: Bool { phase == .open || phase == .closing }
 
@@ -174,13 +176,18 @@ final class ListenerState {
   var awaitingStreams = SlotList()
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
+  /// Those of its connections that have no session, the one that has been silent for longest first.
+  var implicitPeers = SlotList()
+  var prefixes: SourcePrefixes
   var untaken = Untaken()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
   /// The first byte of its sessions' ids: not 0 if it shares its UDP port.
   var steering: UInt8 = 0
 
-  init(locator: Locator?, options: ConnectionOptions) {
+  /// - Parameter key: random, and known to nobody.
+  init(locator: Locator?, options: ConnectionOptions, key: UInt64) {
+    prefixes = SourcePrefixes(key: key)
     self.locator = locator
     self.options = options
   }

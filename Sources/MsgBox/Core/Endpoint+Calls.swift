@@ -10,7 +10,8 @@ extension Endpoint {
     record.transport = locator?.transport ?? .udp
     record.phase = .resolving
     record.userWords = userWords
-    record.listenerState = ListenerState(locator: locator, options: options)
+    record.listenerState = ListenerState(
+      locator: locator, options: options, key: random.word())
     guard let slot = connections.insert(record) else { return .none }
     listenerCount += 1
     guard let locator, options.isValid else {
@@ -205,6 +206,7 @@ extension Endpoint {
     pendingHellos = PendingHellos(key: random.word())
     tombstones = Tombstones()
     implicitPeers = ImplicitPeers()
+    pathChanges = PathChanges()
     bySendSession.removeAll()
     for slot in gets.slots { gets.remove(slot) }
     getPayloads = GetPayloads()

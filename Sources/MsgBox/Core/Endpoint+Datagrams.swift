@@ -29,7 +29,9 @@ extension Endpoint {
     guard let first = parser.nextMessage(datagram, isFirst: true), let session = first.session,
       session != 0
     else { return receiveOther(datagram, source, at: now) }
-    guard let slot = route(session, source, at: now) else { return }
+    guard let slot = route(session, source, at: now) else {
+      return strayed(session, datagram, source, at: now)
+    }
     heard(slot, at: now)
     receiveMessagePacket(first, datagram, slot, at: now)
     receiveRest(&parser, datagram, slot, at: now)
@@ -144,7 +146,9 @@ extension Endpoint {
       return nil
     }
     guard let session = packet.session, session != 0 else {
-      return receiveImplicit(packet, datagram, source, at: now)
+      guard let slot = implicitPeer(packet.kind, source, at: now) else { return nil }
+      dispatch(packet, datagram, slot, at: now)
+      return slot
     }
     if packet.kind == .close {
       receiveClose(packet, session: session, source, at: now)
@@ -158,7 +162,10 @@ extension Endpoint {
       receiveCookie(packet, datagram, session: session, source, at: now)
       return nil
     }
-    guard let slot = route(session, source, at: now) else { return nil }
+    guard let slot = route(session, source, at: now) else {
+      strayed(session, datagram, source, at: now)
+      return nil
+    }
     heard(slot, at: now)
     guard packet.kind != .datagramNumber else {
       return beginTracked(packet, datagram, slot) ? slot : nil
@@ -211,7 +218,7 @@ extension Endpoint {
   }
 
   /// Whether a packet came to the socket and from the address of its connection.
-  private func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
+  func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
     connections[slot].socket == source.socket
       && (connections[slot].remote == source.remote || connections[slot].role == .client)
   }
@@ -346,66 +353,5 @@ extension Endpoint {
       return
     }
     lose(slot, .unknownSession, at: now)
-  }
-
-  // MARK: Implicit peers
-
-  /// A packet without a session: only a listener that says so takes it, and only the notes' five
-  /// kinds.
-  private mutating func receiveImplicit(
-    _ packet: Packet, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
-  ) -> Int? {
-    guard let listener = owner(source.socket), connections[listener].role == .listener,
-      connections[listener].phase == .open, let state = connections[listener].listenerState,
-      state.options.implicitPeers, packet.kind.rawValue <= PacketKind.close.rawValue
-    else {
-      counters.drop(.noSession)
-      return nil
-    }
-    let key = ImplicitPeers.Key(socket: source.socket, remote: source.remote)
-    if case .live(let slot) = implicitPeers.entry(key) {
-      heard(slot, at: now)
-      dispatch(packet, datagram, slot, at: now)
-      return slot
-    }
-    switch packet.kind {
-    case .close:
-      counters.drop(.staleClose)
-      return nil
-    case .reply:
-      counters.drop(.staleReply)
-      return nil
-    case .heartbeat where implicitPeers.entry(key) != nil:
-      counters.drop(.tombstone)
-      return nil
-    default:
-      break
-    }
-    guard let slot = addImplicit(key, listener, state, source, at: now) else { return nil }
-    dispatch(packet, datagram, slot, at: now)
-    return slot
-  }
-
-  private mutating func addImplicit(
-    _ key: ImplicitPeers.Key, _ listener: Int, _ state: ListenerState, _ source: DatagramSource,
-    at now: Instant
-  ) -> Int? {
-    var record = serverRecord(listener, .udp, remote: source.remote, local: source.local)
-    record.socket = source.socket
-    record.session = newSession(under: state.steering)
-    record.flags.insert(.implicit)
-    guard state.connections.count < Int(state.options.maxConnections),
-      let slot = connections.insert(record)
-    else {
-      counters.drop(.connectionsFull)
-      return nil
-    }
-    link(slot, to: listener)
-    implicitPeers.add(key, slot: slot)
-    let lost = UInt32(clamping: state.options.lost.millisecondsRoundedUp)
-    open(
-      slot, peer: Introduction(session: 0, lostAfter: lost, largest: .max), at: now)
-    emit(.connectionReady, slot)
-    return slot
   }
 }

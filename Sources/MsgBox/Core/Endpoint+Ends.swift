@@ -61,10 +61,8 @@ extension Endpoint {
       sweepRotation(Int(connections[slot].beats))
       let flags = connections[slot].flags
       if flags.contains(.isIndexed) { bySendSession.remove(slot, in: connections) }
-      if flags.contains(.implicit) {
-        let (socket, remote) = (connections[slot].socket, connections[slot].remote)
-        implicitPeers.end(ImplicitPeers.Key(socket: socket, remote: remote), at: now)
-      }
+      if flags.contains(.implicit) { forgetImplicit(slot, at: now) }
+      forgetChange(slot)
     }
     abandonSocket(slot)
     connections[slot].phase = .ended

@@ -182,6 +182,7 @@ extension Endpoint {
 
   /// A path response: it tells the round trip, if it answers a challenge of ours.
   mutating func receivePathResponse(_ token: UInt64?, _ slot: Int, at now: Instant) {
+    if let token, refusesChange(token, slot) { return }
     guard let token, token == challengeToken(slot, time: token & Self.tokenTime) else {
       return drop(.staleResponse, slot)
     }
@@ -271,6 +272,7 @@ extension Endpoint {
         pendingHellos[due.index].timer = .none
         removePendingHello(due.index)
       case .tombstone: tombstoneTimer(due.index, at: now)
+      case .pathChange: changeTimer(due.index, at: now)
       case .linger: lingerTimer(SocketID(rawValue: UInt32(due.index)))
       }
     }

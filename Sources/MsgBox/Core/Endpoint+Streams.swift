@@ -198,6 +198,7 @@ extension Endpoint {
   mutating func stopAwaiting(_ slot: Int) {
     guard let state = connections[Int(connections[slot].listener)].listenerState else { return }
     connections.unlink(slot, from: &state.awaitingStreams)
+    state.prefixes.remove(connections[slot].remote.ip)
   }
 
   private mutating func receiveStreamAccept(

@@ -40,8 +40,10 @@ package struct Endpoint: ~Copyable {
   var rotations: [OutBeats] = []
   var pendingHellos: PendingHellos
   var cookies = Cookies()
+  var cookieBudget = CookieBudget()
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
+  var pathChanges = PathChanges()
   var bySendSession: SendSessions
   var answerBudget: AnswerBudget
   var timers = TimerQueue()
@@ -126,7 +128,8 @@ package struct Endpoint: ~Copyable {
   package var census: Census {
     Census(
       connections: connections.count - listenerCount, listeners: listenerCount,
-      pendingHellos: pendingHellos.count, tombstones: tombstones.count, getsWaiting: gets.count,
+      pendingHellos: pendingHellos.count, tombstones: tombstones.count,
+      pathChanges: pathChanges.count, getsWaiting: gets.count,
       requestsOpen: requests.count, queuedMessages: queuedMessages, queuedBytes: queuedBytes,
       incompleteBytes: heldBytes, outboxMessages: outboxPool.inUse)
   }

@@ -18,6 +18,8 @@ package enum TimerKind: UInt8, Sendable {
   case reassembly
   /// A message that was not sent yet may be too late.
   case expiry
+  /// A peer that may have moved is asked again, or believed, or not.
+  case pathChange
 }
 
 /// Names a scheduled timer until it fires or is cancelled.

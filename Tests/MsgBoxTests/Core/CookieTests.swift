@@ -54,6 +54,32 @@ struct CookieTests {
     }
   }
 
+  @Test("Prefixes that flood get some cookies in a while, and all others get theirs")
+  func budget() {
+    var random = RandomSource(seed: 3)
+    var budget = CookieBudget()
+    let room = CookieBudget.room
+    let levels = [
+      (0, CookieBudget.perPrefix), (room / 4, CookieBudget.perPrefixOfSome),
+      (room / 2, CookieBudget.perPrefixOfMany), (room - 1, CookieBudget.perPrefixOfMany),
+    ]
+    for (round, (waiting, most)) in levels.enumerated() {
+      let now = start + .milliseconds(UInt64(round) * 250)
+      func spend(_ number: Int) -> Bool {
+        let ip = RawServer.strangerAddress(number).ip
+        return budget.spend(on: ip, waiting: waiting, at: now, random: &random)
+      }
+      for prefix in 0..<500 {
+        let given = (0..<1000).count { spend(prefix * 256 + $0 % 256) }
+        #expect(given <= Int(most))
+      }
+      let flooded = (0..<500).count { !spend($0 * 256) }
+      #expect(flooded == 500)
+      let others = (1000..<2000).count { spend($0 * 256) }
+      #expect(others >= 990, "hardly anybody shares both cells with a flood")
+    }
+  }
+
   // MARK: The round
 
   private struct Crowded {

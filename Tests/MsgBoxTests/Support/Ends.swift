@@ -50,6 +50,6 @@ extension Census {
   var isEmpty: Bool {
     connections == 0 && listeners == 0 && pendingHellos == 0 && tombstones == 0
       && getsWaiting == 0 && requestsOpen == 0 && queuedMessages == 0 && queuedBytes == 0
-      && incompleteBytes == 0 && outboxMessages == 0
+      && incompleteBytes == 0 && outboxMessages == 0 && pathChanges == 0
   }
 }
