@@ -71,8 +71,9 @@ final class StreamSide {
     node.simulation.adopt(self)
   }
 
-  /// Forgets its peer and whoever hears of it.
+  /// Forgets its socket, its peer and whoever hears of it.
   func tearDown() {
+    socket = nil
     peer = nil
     onBytes = nil
     onEnd = nil
