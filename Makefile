@@ -137,6 +137,7 @@ docs: lib-swift
 	scripts/docs
 
 include bench/bench.mk
+include Tests/Hostile/hostile.mk
 
 ## clean: removes everything that was built
 clean:
@@ -144,7 +145,7 @@ clean:
 
 ## help: lists these targets
 help:
-	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile bench/bench.mk | expand -t 22
+	@sed -n 's/^## \([a-z-]*\): \(.*\)/  make \1\t\2/p' Makefile bench/bench.mk Tests/Hostile/hostile.mk | expand -t 22
 
 tools:
 	@scripts/require $(SWIFT) $(SWIFTC) $(CC) $(LD) $(AR) $(OBJCOPY) $(STRIP)
