@@ -130,18 +130,33 @@ size_t make_hello(uint8_t *at, void *random) {
   return (size_t)(wire_hello(at, random_of(random) | 1) - at);
 }
 
-size_t make_noise(uint8_t *at, void *random) {
+/* Fills with noise; half of it begins as packets do. */
+static void put_noise(uint8_t *at, size_t count, uint64_t *random) {
   static uint8_t noise[1 << 16];
-  if (noise[0] == 0) {
-    for (size_t i = 0; i < sizeof noise; i += 8) wire_put(noise + i, random_of(random), 8);
-    noise[0] = 1;
-  }
+  static int is_made;
+  for (size_t i = 0; !is_made && i < sizeof noise; i += 8) wire_put(noise + i, random_of(random), 8);
+  is_made = 1;
   uint64_t dice = random_of(random);
-  size_t count = 1 + (size_t)(dice >> 20) % most_datagram, from = (size_t)(dice >> 40) % (sizeof noise - most_datagram);
-  memcpy(at, noise + from, count);
-  if (dice & 1 && count >= head_bytes)
+  memcpy(at, noise + (dice >> 40) % (sizeof noise - most_noise), count);
+  if (dice & 1 && count >= header_bytes)
     wire_part(at, (int)(dice >> 1 & 15), (int)(dice >> 5 & 15), 1 + (int)(dice >> 9 & 1), 0, (int)(dice >> 10 & 255));
+}
+
+size_t make_noise(uint8_t *at, void *random) {
+  size_t count = 1 + random_below(random, most_noise);
+  put_noise(at, count, random);
   return count;
+}
+
+size_t make_noise_train(uint8_t *at, void *context) {
+  Train *train = context;
+  if (train->left == 0) {
+    train->left = train->length;
+    train->count = 1 + random_below(&train->random, most_noise);
+  }
+  train->left--;
+  put_noise(at, train->count, &train->random);
+  return train->count;
 }
 
 size_t make_unknown(uint8_t *at, void *random) {

@@ -5,16 +5,15 @@
 
 #include "processes.h"
 
-/* Writes one datagram at `at`; gives its size. All that are made for one source in one call have one size if `segments`
-   is more than 1. */
+/* Writes one datagram at `at`; gives its size. */
 typedef size_t (*Maker)(uint8_t *at, void *context);
 
-enum { forge_sockets = 16, forge_batch = 64, most_segments = 64, most_datagram = 1472 };
+enum { forge_sockets = 16, forge_batch = 64, most_segments = 64, most_noise = 900 };
 
 typedef struct {
   int sockets[forge_sockets];
   int port;
-  int segments;       /* datagrams that one source sends together, which the kernel takes as one (UDP_SEGMENT) */
+  int segments;       /* datagrams of one size that a source sends together, which the kernel takes as one (UDP_SEGMENT) */
   uint32_t prefix;    /* sources are drawn from prefix...prefix + spread - 1 */
   uint32_t spread;
   uint64_t random;
@@ -43,5 +42,14 @@ size_t make_stun(uint8_t *at, void *random);
 
 /* One after the other. */
 size_t make_mixed(uint8_t *at, void *random);
+
+/* As make_noise, but so many after each other have one size, as a train of them must. */
+typedef struct {
+  uint64_t random;
+  int length; /* of a train */
+  int left;
+  size_t count;
+} Train;
+size_t make_noise_train(uint8_t *at, void *train);
 
 #endif

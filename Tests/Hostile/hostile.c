@@ -23,7 +23,8 @@ static ServerSettings server_settings = {.heartbeat_ms = heartbeat_ms, .lost_ms 
 
 static void begin(void) {
   static ServiceSettings settings = {.udp = 10, .tcp = 10, .idle_udp = 5, .idle_tcp = 5, .heartbeat_ms = heartbeat_ms,
-                                     .lost_ms = lost_ms, .get_gap_ms = 2, .reliable_gap_ms = 20, .newcomer_gap_ms = 100};
+                                     .lost_ms = lost_ms, .get_gap_ms = 2, .reliable_gap_ms = 20, .newcomer_gap_ms = 100,
+                                     .has_tcp_newcomers = 1};
   server = server_start(&server_settings, &ports);
   settings.udp_port = ports.udp_port;
   settings.tcp_port = ports.tcp_port;
@@ -50,13 +51,6 @@ static const char *fault_of(const AttackKind *kind, const Attack *attack, const 
   return NULL;
 }
 
-static void print_drops(const ServerReport *from, const ServerReport *to) {
-  for (uint32_t reason = 0; msg_drop_name(reason) != NULL && reason < drop_reasons; reason++) {
-    uint64_t count = to->drops[reason] - from->drops[reason];
-    if (count > 0) printf(" %s %llu", msg_drop_name(reason), (unsigned long long)count);
-  }
-}
-
 static void run(const AttackKind *kind, int ms) {
   ServerReport from = server_report(&server);
   Attack attack = {.server = &server, .ports = ports, .end = now_ns() + (int64_t)ms * 1000000,
@@ -73,8 +67,7 @@ static void run(const AttackKind *kind, int ms) {
          (unsigned long long)attack.sent, (double)attack.back_bytes / (double)(attack.sent_bytes > 0 ? attack.sent_bytes : 1));
   printf("; gets %.3f/%.3f ms, new clients %.0f ms, silence %.0f ms; memory %+lld KiB;", seen.get_p50, seen.get_p99,
          seen.newcomer_worst, seen.silence_worst, (long long)growth);
-  print_drops(&from, &to);
-  printf("\n");
+  print_drops(stdout, &from, &to);
   if (fault != NULL) printf("        not so: %s\n", fault);
   fflush(stdout);
 }

@@ -162,3 +162,11 @@ void server_finish(Process *server) {
   CHECK(holds->queued_messages == 0 && holds->queued_bytes == 0 && holds->incomplete_bytes == 0);
   process_finish(server);
 }
+
+void print_drops(FILE *file, const ServerReport *from, const ServerReport *to) {
+  for (uint32_t reason = 0; msg_drop_name(reason) != NULL && reason < drop_reasons; reason++) {
+    uint64_t count = to->drops[reason] - from->drops[reason];
+    if (count > 0) fprintf(file, " %s %llu", msg_drop_name(reason), (unsigned long long)count);
+  }
+  fprintf(file, "\n");
+}

@@ -47,6 +47,9 @@ int server_ready_times(const Process *server, int64_t *times, int room);
 /* Ends the listeners and all that they have, and waits until nothing is held but what late packets need. */
 void server_finish(Process *server);
 
+/* What was dropped between two reports, by reason, to the end of the line. */
+void print_drops(FILE *file, const ServerReport *from, const ServerReport *to);
+
 /* In the form of an address. */
 const char *address_of(const char *transport, int port);
 

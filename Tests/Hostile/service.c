@@ -134,7 +134,7 @@ static void let_one_come(int64_t now) {
   next_newcomer = now + (int64_t)settings->newcomer_gap_ms * 1000000;
   msg_Options options = MSG_OPTIONS_INIT;
   options.context = (void *)(intptr_t)now;
-  int is_udp = settings->tcp_port == 0 || turn++ % 2 == 0;
+  int is_udp = !settings->has_tcp_newcomers || turn++ % 2 == 0;
   const char *address = is_udp ? address_of("udp", settings->udp_port) : address_of("tcp", settings->tcp_port);
   CHECK(msg_box_connect(msg_default_box(), address, on_newcomer, &options).id != 0);
   newcomers_waiting++;

@@ -12,7 +12,8 @@ typedef struct {
   uint32_t heartbeat_ms, lost_ms;
   uint32_t get_gap_ms, reliable_gap_ms;
   uint8_t get_mark;         /* the first byte of each request */
-  uint32_t newcomer_gap_ms; /* 0: none; else so often a new client connects and leaves while it is measured */
+  uint32_t newcomer_gap_ms; /* 0: none; else so often a new client connects and leaves while it is measured, */
+  int has_tcp_newcomers;    /* every other one over TCP */
 } ServiceSettings;
 
 /* What was seen between service_begin and service_end. */

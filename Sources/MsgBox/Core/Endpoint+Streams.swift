@@ -310,6 +310,8 @@ extension Endpoint {
   private mutating func receiveStreamMessage(
     _ kind: PacketKind, _ frame: Frame, _ bytes: Span<UInt8>, _ slot: Int, at now: Instant
   ) throws(DropReason) {
+    // A reply that comes after its time-out could meet a new request with the same 16 bits.
+    if kind == .request || kind == .reply, frame.head.messageID == nil { throw .malformed }
     var payload = frame.payload
     if frame.head.header.flags.contains(.options) { payload = try withoutOptions(payload, bytes) }
     guard payload.count <= ownLargest(slot) else { throw .tooBig }

@@ -165,6 +165,8 @@ struct StreamTests {
       RawPacket.frame([UInt8](repeating: 0, count: 8)),
       RawPacket.frame(RawPacket.header(.oneWay, packets: 0) + [1, 2]),
       RawPacket.frame(RawPacket.hello(own: 1)),
+      RawPacket.frame(RawPacket.header(.request, replyID: 1)),
+      RawPacket.frame(RawPacket.header(.reply, replyID: 1)),
     ]
     for bytes in bad {
       let stream = try #require(RawStream(from: host, to: server.address))
