@@ -46,7 +46,7 @@ final class Day {
   func minute(_ number: Int, addressesChangeEvery period: Int) {
     let gap = Interval(nanoseconds: 60_000_000_000 / UInt64(clients.count))
     for index in clients.indices {
-      if period > 0, (number + index) % period == 0 { clients[index].changePorts() }
+      if period > 0, (number + index) % period == 0 { clients[index].rebind(connections[index]) }
       if index % 2 == 0 { talk(index) }
       simulation.run(for: gap)
     }
@@ -108,16 +108,5 @@ final class Day {
     simulation.run(within: .seconds(120)) { echoes == sent }
     server.onEvent = nil
     for client in clients { client.onEvent = nil }
-  }
-}
-
-extension Node {
-  /// Gives all its connected UDP sockets other ports, as a NAT gateway does that forgot them; the
-  /// program does not notice.
-  func changePorts() {
-    for case let socket? in sockets where socket.remote != nil && socket.stream == nil {
-      socket.local.port = nextPort == .max ? 40_000 : nextPort + 1
-      nextPort = socket.local.port
-    }
   }
 }
