@@ -268,7 +268,8 @@ enum {
 typedef struct msg_BoxOptions {
   size_t size;                 /* sizeof(msg_BoxOptions) */
   uint32_t send_mark_messages; /* 262144: messages queued over all connections before ERR_WOULD_BLOCK */
-  uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections */
+  uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections;
+                                  and four times as many of what is in no connection's queue, as answers to strangers */
   uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
                                   before them. Of what comes above, reliable parts are resent and others dropped;

@@ -69,10 +69,13 @@ extension Endpoint {
 
   // MARK: Turns
 
-  /// A turn of the loop begins: it may send `turnDatagrams` datagrams.
+  /// A turn of the loop begins: it may send `turnDatagrams` datagrams of connections, and four times
+  /// as many that belong to no connection's queue. Those are small, and strangers who are not
+  /// answered come again: an answer that is not sent helps only who floods.
   package mutating func beginTurn() {
     turnDatagramsLeft = Int(limits.turnDatagrams)
-    turnControlsLeft = (turnDatagramsLeft + 1) / 2
+    turnControlsLeft = turnDatagramsLeft * 4
+    turnControlsFirst = (turnDatagramsLeft + 1) / 2
   }
 
   /// A connection has something to send.
@@ -125,17 +128,17 @@ extension Endpoint {
   package mutating func pollTransmit(into buffer: inout MutableSpan<UInt8>, at now: Instant)
     -> Transmit?
   {
-    guard turnDatagramsLeft > 0 else { return nil }
     // What belongs to no connection's queue is small and goes first, but others decide how much of
-    // it there is: it has half of a turn before them. What they leave of the rest is for it too;
-    // and a round may end a connection, whose close then waits at its socket.
+    // it there is: some of it goes before the connections and the rest behind them. A round may end
+    // a connection, whose close then waits at its socket.
     var first: Transmit?
-    if turnControlsLeft > 0, !readySockets.isEmpty { first = nextOfSocket(into: &buffer) }
-    if first != nil { turnControlsLeft -= 1 }
+    if turnControlsFirst > 0, !readySockets.isEmpty {
+      turnControlsFirst -= 1
+      first = nextOfSocket(into: &buffer)
+    }
     guard
       let transmit = first ?? nextOfRound(into: &buffer, at: now) ?? nextOfSocket(into: &buffer)
     else { return nil }
-    turnDatagramsLeft -= 1
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(transmit.count)
     return transmit
@@ -143,7 +146,7 @@ extension Endpoint {
 
   /// The next datagram that belongs to no connection's queue.
   private mutating func nextOfSocket(into buffer: inout MutableSpan<UInt8>) -> Transmit? {
-    while let socket = readySockets.first {
+    while turnControlsLeft > 0, let socket = readySockets.first {
       let index = Int(socket.rawValue)
       guard socketIsOpen(socket), !sockets[index].isBlocked,
         let datagram = sockets[index].waiting?.out.popFirst()
@@ -153,6 +156,7 @@ extension Endpoint {
         finishIfIdle(socket)
         continue
       }
+      turnControlsLeft -= 1
       return Transmit(
         socket: socket, remote: datagram.remote, local: datagram.local,
         count: write(datagram, into: &buffer))
@@ -189,7 +193,7 @@ extension Endpoint {
   private mutating func nextOfRound(
     into buffer: inout MutableSpan<UInt8>, at now: Instant
   ) -> Transmit? {
-    while let entry = popReady() {
+    while turnDatagramsLeft > 0, let entry = popReady() {
       let slot = Int(entry.slot)
       guard connections.contains(slot, generation: entry.generation),
         connections[slot].hasSession, let traffic = connections[slot].traffic
@@ -208,6 +212,7 @@ extension Endpoint {
         leave(slot, traffic, at: now)
         continue
       }
+      turnDatagramsLeft -= 1
       traffic.deficit -= datagram.count
       connections[slot].lastSent = now
       let transmit = Transmit(

@@ -63,6 +63,8 @@ package struct Endpoint: ~Copyable {
   /// connections.
   var turnDatagramsLeft: Int
   var turnControlsLeft = 0
+  /// Of those, how many may go before connections have their turn.
+  var turnControlsFirst = 0
   /// Accepted and not yet sent, over all connections.
   var queuedMessages = 0
   package internal(set) var queuedBytes = 0

@@ -10,7 +10,12 @@ final class Day {
   private(set) var replies = 0
   private(set) var sent = 0
   private(set) var echoes = 0
+  private(set) var addressChanges = 0
+  /// Connections that ended by themselves, each followed by another; what they took along is not
+  /// counted as sent.
+  private(set) var losses = 0
 
+  private var address = Address.unspecified
   private var connections: [Handle] = []
   /// The numbers of the next messages: of those that each client sends, of those that come back,
   /// and by connection of those that the server gets.
@@ -35,7 +40,7 @@ final class Day {
   func begin() -> Bool {
     let listener = server.listen(.udp)
     simulation.run(within: .seconds(5)) { server.log.count(.listening) == 1 }
-    let address = server.address(of: listener)
+    address = server.address(of: listener)
     connections = clients.map { $0.connect(.udp, to: address) }
     simulation.run(within: .seconds(30)) { server.log.count(.connectionReady) == clients.count }
     return server.log.count(.connectionReady) == clients.count
@@ -46,7 +51,10 @@ final class Day {
   func minute(_ number: Int, addressesChangeEvery period: Int) {
     let gap = Interval(nanoseconds: 60_000_000_000 / UInt64(clients.count))
     for index in clients.indices {
-      if period > 0, (number + index) % period == 0 { clients[index].changePorts() }
+      if period > 0, (number + index) % period == 0 {
+        clients[index].rebind(connections[index])
+        addressChanges += 1
+      }
       if index % 2 == 0 { talk(index) }
       simulation.run(for: gap)
     }
@@ -76,8 +84,6 @@ final class Day {
     case .message:
       check(event, &nextReceived[event.handle, default: 0], "the server")
       _ = server.sendReliably(event.bytes, to: event.handle, channel: 1)
-    case .connectionLost, .connectionClosed:
-      simulation.violation("a connection ends: \(event.status)")
     default: break
     }
   }
@@ -88,10 +94,17 @@ final class Day {
     case .message:
       echoes += 1
       check(event, &nextEcho[index], "client \(index)")
-    case .connectionLost, .connectionClosed, .connectionSetupError:
-      simulation.violation("client \(index): \(event.kind), \(event.status)")
+    case .connectionLost, .connectionClosed, .connectionSetupError: comeAgain(index)
     default: break
     }
+  }
+
+  private func comeAgain(_ index: Int) {
+    losses += 1
+    sent -= Int(nextSent[index] - nextEcho[index])
+    nextSent[index] = 0
+    nextEcho[index] = 0
+    connections[index] = clients[index].connect(.udp, to: address)
   }
 
   private func check(_ event: LoggedEvent, _ next: inout UInt32, _ who: String) {
@@ -108,16 +121,5 @@ final class Day {
     simulation.run(within: .seconds(120)) { echoes == sent }
     server.onEvent = nil
     for client in clients { client.onEvent = nil }
-  }
-}
-
-extension Node {
-  /// Gives all its connected UDP sockets other ports, as a NAT gateway does that forgot them; the
-  /// program does not notice.
-  func changePorts() {
-    for case let socket? in sockets where socket.remote != nil && socket.stream == nil {
-      socket.local.port = nextPort == .max ? 40_000 : nextPort + 1
-      nextPort = socket.local.port
-    }
   }
 }
