@@ -50,12 +50,22 @@ enum PacketsFuzz {
       hold(packet.kind == .oneWay && packet.payload == payload && packet.messageID == nil)
       hold(parser.isAtEnd(datagram.span) == isAtEnd)
     }
+    parser = before
+    if let numbered = parser.nextNumbered(datagram.span) {
+      guard case .packet(let packet) = step else { return report("a packet out of \(step)") }
+      hold(packet.kind == (numbered.isRequest ? .request : .reply))
+      hold(packet.header.replyID == numbered.replyID && packet.messageID == numbered.messageID)
+      hold(packet.payload == numbered.payload && parser.isAtEnd(datagram.span) == isAtEnd)
+    }
   }
 
   private static func look(at packet: Packet, _ datagram: [UInt8]) {
     switch packet.kind {
     case .hello: introduction(packet, datagram, Introduction.helloSize)
     case .accept: introduction(packet, datagram, Introduction.acceptSize)
+    case .cookie:
+      let cookie = Cookie(datagram.span, at: packet.payload.lowerBound)
+      hold(packet.payload.count < Cookie.size || cookie != nil)
     case .ack: ack(datagram, packet.payload)
     case .datagramNumber:
       let isThere = packet.payload.count >= WireFormat.datagramNumberSize

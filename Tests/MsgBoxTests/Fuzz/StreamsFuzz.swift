@@ -80,8 +80,11 @@ enum StreamsFuzz {
     _ outcome: inout Outcome
   ) {
     var offset = 0
+    var buffers = LargeBuffers()
     do throws(DropReason) {
-      while let frame = try deframer.next(piece.span, from: &offset, maxMessage: maxMessage) {
+      while let frame = try deframer.next(
+        piece.span, from: &offset, maxMessage: maxMessage, buffers: &buffers)
+      {
         guard hold(offset <= piece.count) else { return }
         keep(frame, piece, &deframer, &outcome)
       }
