@@ -20,8 +20,8 @@ typedef struct {
   int is_answered; /* it speaks as a peer does, and may be answered with more than it sends */
 } AttackKind;
 
-extern const AttackKind udp_attacks[], tcp_attacks[], replay_attacks[];
-extern const int udp_attack_count, tcp_attack_count, replay_attack_count;
+extern const AttackKind udp_attacks[], tcp_attacks[], replay_attacks[], implicit_attacks[];
+extern const int udp_attack_count, tcp_attack_count, replay_attack_count, implicit_attack_count;
 
 static inline int has_time(const Attack *attack) { return now_ns() < attack->end; }
 

@@ -110,6 +110,7 @@ int main(int argc, char **argv) {
   run_all(udp_attacks, udp_attack_count, ms, name);
   run_all(replay_attacks, replay_attack_count, ms, name);
   run_all(tcp_attacks, tcp_attack_count, ms, name);
+  run_all(implicit_attacks, implicit_attack_count, ms, name);
   wait_for_peace(connections, descriptors);
   service_finish(&clients);
   server_finish(&server);

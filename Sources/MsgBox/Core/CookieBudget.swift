@@ -12,6 +12,8 @@ package struct CookieBudget {
   /// Answers that wait at a socket beyond which there are no cookies: the rest of the room is for
   /// what others get.
   package static let room = SocketState.waitingMark / 2
+  /// While fewer wait, nothing is counted.
+  package static let free = room / 8
   private static let span = Interval.milliseconds(250)
   private static let size = 65_536
 

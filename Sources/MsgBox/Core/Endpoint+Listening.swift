@@ -180,8 +180,11 @@ extension Endpoint {
   ) {
     let waiting = sockets[Int(source.socket.rawValue)].waiting?.out.count ?? 0
     guard waiting < CookieBudget.room else { return counters.drop(.sendFailed) }
+    // While answers leave as fast as hellos come, each gets its cookie: else who forges a prefix would
+    // keep out everybody in it.
     guard
-      cookieBudget.spend(on: source.remote.ip, waiting: waiting, at: now, random: &random)
+      waiting < CookieBudget.free
+        || cookieBudget.spend(on: source.remote.ip, waiting: waiting, at: now, random: &random)
     else {
       return counters.drop(.answerBudget)
     }

@@ -80,6 +80,22 @@ struct CookieTests {
     }
   }
 
+  @Test("Who forges hellos of a prefix keeps out nobody in it while their answers leave at once")
+  func forgedPrefix() throws {
+    let crowded = try Crowded()
+    let before = crowded.server.dropped(.pendingFull)
+    for own in UInt64(1000)..<2000 {
+      crowded.simulation.addStranger(at: RawServer.strangerAddress(2 + Int(own % 200)))
+        .send(RawPacket.hello(own: own), to: crowded.address)
+    }
+    crowded.simulation.run(for: .milliseconds(50))
+    #expect(crowded.server.dropped(.pendingFull) - before == 1000)
+    #expect(crowded.server.dropped(.answerBudget) == 0)
+    crowded.send(RawPacket.hello(own: 77))
+    #expect(crowded.stranger.received.contains { $0.kind == .cookie && $0.session == 77 })
+    finishAll(crowded.simulation)
+  }
+
   // MARK: The round
 
   private struct Crowded {
