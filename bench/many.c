@@ -24,7 +24,7 @@ void many_connected(int connections) {
   double seconds = (double)(now_ns() - many.start_ns) / 1e9;
   usleep(200000); /* so that the server is through with the last of them */
   printf("peer=%s mode=%s size=%zu count=%llu", args.peer, args.mode, args.size, (unsigned long long)args.count);
-  printf(" conns=%d hb_ms=%llu connect_s=%.2f connect_cpu_us=%.2f rss_per_conn=%.0f rss_mb=%.1f", connections,
+  printf(" conns=%d hb_ms=%llu connect_s=%.2f connect_cpu_us=%.2f rss_per_conn=%.0f rss_mb=%.3f", connections,
          (unsigned long long)args.heartbeat_ms, seconds,
          (double)(cpu_ns_of(shared->pid) - many.start_cpu_ns) / 1e3 / connections, rss_per_connection(connections),
          (double)rss_kb_of(shared->pid) / 1024);
