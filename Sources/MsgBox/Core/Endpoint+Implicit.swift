@@ -36,7 +36,8 @@ extension Endpoint {
     _ key: ImplicitPeers.Key, _ listener: Int, _ state: ListenerState, _ source: DatagramSource,
     at now: Instant
   ) -> Int? {
-    guard state.hasRoom(for: source.remote.ip) else {
+    // Forged ones leave the other half of the prefix to who has shown that he is there.
+    guard state.hasRoom(for: source.remote.ip), !state.isCrowded(by: source.remote.ip) else {
       counters.drop(.prefixFull)
       return nil
     }

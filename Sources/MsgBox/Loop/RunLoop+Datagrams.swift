@@ -136,7 +136,7 @@ extension RunLoop {
       let first = socket.backlog[done]
       done += 1
       let rest = take(first.train, first.bytes.span, on: socket, at: now, deliver)
-      guard let rest else { continue }
+      guard let rest, socket.isOpen else { continue }
       if rest < first.bytes.count {
         done -= 1
         socket.backlog[done].bytes.removeSubrange(..<rest)
@@ -144,8 +144,10 @@ extension RunLoop {
       }
       break
     }
+    // One that was closed meanwhile has taken its backlog along.
+    guard socket.isOpen else { return .more }
     socket.backlog.removeFirst(done)
-    if socket.isOpen, socket.hasBacklog { backlogged.append(token) }
+    if socket.hasBacklog { backlogged.append(token) }
     return .more
   }
 

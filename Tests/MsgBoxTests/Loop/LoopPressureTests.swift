@@ -97,6 +97,29 @@ struct LoopPressureTests {
     #expect(server.loop.deadlineMilliseconds != 0)
   }
 
+  @Test("A client whose socket closes while its backlog is served takes the rest along")
+  func backlogOfClosed() throws {
+    let pair = try EchoPair(.udp)
+    let (client, server) = (pair.client, pair.server)
+    let down = try #require(server.first(.connectionReady)).handle
+    client.worksOnMessages(for: Interval(nanoseconds: 200_000))
+    let work = client.react
+    client.react = { loop, seen in
+      work(loop, seen)
+      guard seen.kind == .message, client.count(.message) == 9 else { return }
+      #expect(client.disconnect(pair.connection) == .ok)
+    }
+    for _ in 0..<200 {
+      #expect(server.send([UInt8](repeating: 1, count: 1000), to: down) == .ok)
+    }
+    // The server's close lies behind the messages, and answers that of the client.
+    #expect(server.disconnect(down) == .ok)
+    for _ in 0..<3 { server.loop.flush() }
+    try run([client]) { client.count(.connectionClosed) == 1 }
+    for _ in 0..<5 { try client.turn(1) }
+    try run([client, server]) { server.count(.connectionClosed) == 1 }
+  }
+
   @Test("A loop that spins hears of what comes, sleeps after that, and wakes in time")
   func spin() throws {
     let pair = try EchoPair(.udp)
