@@ -159,6 +159,9 @@ extension Endpoint {
     return true
   }
 
+  /// The time between two challenges of a silent peer.
+  private static let challengeGap = Interval.seconds(1)
+
   private mutating func sendChallenge(_ slot: Int, at now: Instant) {
     sendControl(
       .pathChallenge(challengeToken(slot, at: now)), session: connections[slot].sendSession, slot)
@@ -180,14 +183,17 @@ extension Endpoint {
     return (token ^ token >> 32) & ~Self.tokenTime | time
   }
 
-  /// A path response: it tells the round trip, if it answers a challenge of ours.
+  /// A path response: it tells the round trip, if it answers a challenge of ours and comes before
+  /// the next one is due. One that is older may be a copy: believed, it would make the probe timeout
+  /// three times its age.
   mutating func receivePathResponse(_ token: UInt64?, _ slot: Int, at now: Instant) {
     if let token, refusesChange(token, slot) { return }
     guard let token, token == challengeToken(slot, time: token & Self.tokenTime) else {
       return drop(.staleResponse, slot)
     }
-    let time = (now.nanoseconds / 1000 &- token) & Self.tokenTime
-    sampleRoundTrip(slot, Interval(nanoseconds: max(time, 1) * 1000))
+    let microseconds = (now.nanoseconds / 1000 &- token) & Self.tokenTime
+    let time = Interval(nanoseconds: max(microseconds, 1) * 1000)
+    if time <= Self.challengeGap { sampleRoundTrip(slot, time) }
   }
 
   mutating func heard(_ slot: Int, at now: Instant) {
@@ -204,7 +210,7 @@ extension Endpoint {
 
   mutating func armOpen(_ slot: Int, at now: Instant) {
     var due: Instant?
-    if connections[slot].flags.contains(.suspect) { due = now + .seconds(1) }
+    if connections[slot].flags.contains(.suspect) { due = now + Self.challengeGap }
     if let state = connections[slot].clientState, owesConfirmation(slot, state) {
       due = min(due ?? state.nextHello, state.nextHello)
     }
