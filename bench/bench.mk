@@ -4,7 +4,7 @@
 BENCH = $(BUILD)/bench
 BENCH_HEADERS := $(wildcard bench/*.h)
 BENCH_FLAGS = -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude $(CFLAGS)
-BENCH_SHARED = $(addprefix $(BENCH)/o/,common.o many.o sockets.o)
+BENCH_SHARED = $(addprefix $(BENCH)/o/,blocking.o common.o many.o sockets.o)
 BENCH_OWN = $(addprefix $(BENCH)/,msgbox raw manycli quiet ccshim.so allocs.so)
 BENCH_PEERS = enet nng zmq uv
 BENCH_PACKAGES = libenet-dev libnng-dev libzmq3-dev libuv1-dev valgrind python3
@@ -31,6 +31,7 @@ bench-programs: bench-own $(BENCH)/msgbox-swift
 
 ## bench-peers: installs the peers' Debian packages and valgrind; needs root
 bench-peers:
+	apt-get update
 	apt-get install -y --no-install-recommends $(BENCH_PACKAGES)
 
 ## bench-callgrind: instructions per message of MsgBox, by valgrind
@@ -51,10 +52,10 @@ $(BENCH)/o/msgbox.o: BENCH_FLAGS += $(if $(shell grep -w MSG_SEND_ALONE include/
 
 bench_objects = $(addprefix $(BENCH)/o/,$(addsuffix .o,$(1))) $(BENCH_SHARED)
 $(BENCH)/msgbox: $(call bench_objects,msgbox) $(BUILD)/lib/libmsgbox.a
-$(BENCH)/raw: $(call bench_objects,raw raw_udp_echo raw_udp_one_way raw_tcp raw_many batch)
+$(BENCH)/raw: $(call bench_objects,raw raw_udp_echo raw_udp_one_way raw_tcp raw_many batch frames)
 $(BENCH)/manycli: $(call bench_objects,manycli manyudp manytcp manywire)
 $(BENCH)/quiet: $(call bench_objects,quiet)
-$(foreach peer,$(BENCH_PEERS),$(eval $(BENCH)/$(peer): $(call bench_objects,$(peer))))
+$(foreach peer,$(BENCH_PEERS),$(eval $(BENCH)/$(peer): $(call bench_objects,$(peer) $(if $(filter uv,$(peer)),frames))))
 $(BENCH)/msgbox: BENCH_LIBS = -lm
 $(BENCH)/enet: BENCH_LIBS = -lenet
 $(BENCH)/nng: BENCH_LIBS = -lnng -pthread

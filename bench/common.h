@@ -104,6 +104,16 @@ void report_rounds(Rounds *rounds);
 void report_pipe(u64 replies, u64 start_ns, u64 start_cpu_ns, u64 bad, u64 missing);
 void report_one_way(u64 sent, u64 client_cpu_ns);
 
+/* ---- clients of libraries whose calls block ---- */
+typedef struct {
+  void (*send_one)(void);
+  void (*receive_one)(void);
+} Blocking;
+
+void blocking_rounds(const Blocking *peer);
+void blocking_pipe(const Blocking *peer);
+void blocking_one_way(const Blocking *peer);
+
 /* ---- *.many: the phases that every client of many connections runs ---- */
 void many_begin(void);
 void many_connected(int connections);

@@ -51,25 +51,7 @@ static void receive_one(void) {
   nng_msg_free(message);
 }
 
-static void ask_one_by_one(void) {
-  Rounds rounds;
-  for (rounds_init(&rounds); rounds_left(&rounds); rounds_end(&rounds)) {
-    rounds_begin(&rounds);
-    send_one();
-    receive_one();
-  }
-  report_rounds(&rounds);
-}
-
-static void ask_ahead(void) {
-  u64 sent = 0, got = 0, start = now_ns(), cpu = cpu_ns();
-  for (; sent < args.outstanding; sent++) send_one();
-  for (; got < args.count; got++) {
-    receive_one();
-    if (sent < args.count) send_one(), sent++;
-  }
-  report_pipe(got, start, cpu, 0, 0);
-}
+static const Blocking blocking = {send_one, receive_one};
 
 /* ---- requests: each context has one outstanding ---- */
 
@@ -115,22 +97,16 @@ static void ask_in_contexts(void) {
   report_pipe(replies, start, cpu, 0, 0);
 }
 
-static void send_one_way(void) {
-  u64 cpu = cpu_ns();
-  for (u64 i = 0; i < args.count; i++) send_one();
-  report_one_way(args.count, cpu_ns() - cpu);
-}
-
 static void run_client(void) {
   int asks = mode_has(".rr") || mode_has(".req");
   must(asks ? nng_req0_open(&nng) : nng_pair0_open(&nng), "open");
   set_options();
   must(nng_dial(nng, url, NULL, 0), "nng_dial");
   usleep(50000); /* pair0 drops what is sent before the pipe is up */
-  if (mode_has(".rr")) ask_one_by_one();
+  if (mode_has(".rr")) blocking_rounds(&blocking);
   else if (mode_has(".pipe.req")) ask_in_contexts();
-  else if (mode_has(".pipe")) ask_ahead();
-  else send_one_way();
+  else if (mode_has(".pipe")) blocking_pipe(&blocking);
+  else blocking_one_way(&blocking);
 }
 
 int main(int argc, char **argv) {

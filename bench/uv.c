@@ -5,11 +5,8 @@
 #include <uv.h>
 
 #include "common.h"
+#include "frames.h"
 #include "sockets.h"
-
-typedef struct {
-  u32 length, tag;
-} Frame;
 
 typedef struct {
   uv_tcp_t stream;
@@ -37,8 +34,6 @@ static u8 buffer[1 << 18], *out;
 static struct sockaddr_in server;
 static u64 got, sent, writes_pending;
 static Rounds rounds;
-
-static size_t frame_bytes(void) { return args.size + sizeof(Frame); }
 
 static void must(int code, const char *what) {
   if (code < 0) die("%s: %s", what, uv_strerror(code));
@@ -137,22 +132,8 @@ static void take_big(size_t count) {
   if (!big.bytes) big.bytes = must_alloc(big.need);
 }
 
-static size_t whole_frames(const u8 *bytes, size_t count, u64 *messages) {
-  size_t at = 0;
-  while (at + sizeof(Frame) <= count) {
-    Frame frame;
-    memcpy(&frame, bytes + at, sizeof frame);
-    if (at + sizeof frame + frame.length > count) break;
-    at += sizeof frame + frame.length;
-    /* A heartbeat of the client of many connections is none of the messages. */
-    if (frame.tag == 0) ++*messages;
-  }
-  return at;
-}
-
 static void take_frames(Connection *from, const u8 *bytes, size_t count) {
   u8 *joined = NULL;
-  u64 messages = 0;
   if (from->have) {
     joined = must_alloc(from->have + count);
     memcpy(joined, from->part, from->have);
@@ -162,7 +143,8 @@ static void take_frames(Connection *from, const u8 *bytes, size_t count) {
     free(from->part);
     from->have = 0;
   }
-  size_t used = whole_frames(bytes, count, &messages);
+  size_t used;
+  u64 messages = count_frames(bytes, count, &used);
   if (used < count) {
     from->have = count - used;
     from->part = must_alloc(from->have);
@@ -306,10 +288,8 @@ static void run_one_way(void) {
 }
 
 static void make_output(void) {
-  Frame frame = {(u32)args.size, 0};
   out = must_alloc(frame_bytes() + 65536);
-  for (size_t at = 0; !is_udp && (at == 0 || at + frame_bytes() <= 65536); at += frame_bytes())
-    memcpy(out + at, &frame, sizeof frame);
+  if (!is_udp) put_frames(out, 1 + 65536 / frame_bytes());
 }
 
 int main(int argc, char **argv) {

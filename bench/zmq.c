@@ -54,39 +54,15 @@ static void receive_one(void) {
   must(zmq_msg_recv(&message, zmq, 0), "zmq_msg_recv");
 }
 
-static void ask_one_by_one(void) {
-  Rounds rounds;
-  for (rounds_init(&rounds); rounds_left(&rounds); rounds_end(&rounds)) {
-    rounds_begin(&rounds);
-    send_one();
-    receive_one();
-  }
-  report_rounds(&rounds);
-}
-
-static void ask_ahead(void) {
-  u64 sent = 0, got = 0, start = now_ns(), cpu = cpu_ns();
-  for (; sent < args.outstanding; sent++) send_one();
-  for (; got < args.count; got++) {
-    receive_one();
-    if (sent < args.count) send_one(), sent++;
-  }
-  report_pipe(got, start, cpu, 0, 0);
-}
-
-static void send_one_way(void) {
-  u64 cpu = cpu_ns();
-  for (u64 i = 0; i < args.count; i++) send_one();
-  report_one_way(args.count, cpu_ns() - cpu);
-}
+static const Blocking blocking = {send_one, receive_one};
 
 static void run_client(void) {
   open_socket(mode_has(".rr") ? ZMQ_REQ : mode_has(".pipe") ? ZMQ_DEALER : ZMQ_PAIR);
   must(zmq_connect(zmq, url), "zmq_connect");
   usleep(50000);
-  if (mode_has(".rr")) ask_one_by_one();
-  else if (mode_has(".pipe")) ask_ahead();
-  else send_one_way();
+  if (mode_has(".rr")) blocking_rounds(&blocking);
+  else if (mode_has(".pipe")) blocking_pipe(&blocking);
+  else blocking_one_way(&blocking);
 }
 
 int main(int argc, char **argv) {

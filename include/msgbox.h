@@ -251,9 +251,12 @@ typedef struct msg_Options {
                                      The system spreads new connections over them; what a UDP client sends reaches
                                      the box of its connection from whatever address it comes. At most 255 share a
                                      UDP port, else ERR_ADDRESS_IN_USE; sockets of other processes must not */
+  uint32_t max_per_prefix;        /* 16384, and no limit for loopback addresses; ..1000000: of a listener's connections,
+                                     those from one source prefix, /24 of IPv4 and /56 of IPv6, hellos that wait
+                                     included. What comes above it is refused, as MSG_DROP_PREFIX_FULL */
 } msg_Options;
 
-#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MSG_OPTIONS_INIT {sizeof(msg_Options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* How a connection proves that it lives. Append only. */
 enum {
@@ -265,7 +268,8 @@ enum {
 typedef struct msg_BoxOptions {
   size_t size;                 /* sizeof(msg_BoxOptions) */
   uint32_t send_mark_messages; /* 262144: messages queued over all connections before ERR_WOULD_BLOCK */
-  uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections */
+  uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections;
+                                  and four times as many of what is in no connection's queue, as answers to strangers */
   uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
                                   before them. Of what comes above, reliable parts are resent and others dropped;
@@ -413,9 +417,10 @@ MSG_API int32_t msg_set_context(msg_Conn conn, void *context);
 /* Returns the context of a connection or listener; NULL for a bad handle. */
 MSG_API void *msg_context(msg_Conn conn);
 
-/* Writes the peer's address (a listener's: its own), such as "udp://[::1]:2345", with a final 0. 64 bytes always
-   suffice for addresses; `capacity` is the room at `buffer`. Returns the length without the 0, or ERR_BAD_HANDLE,
-   ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT when it does not fit. */
+/* Writes the peer's address (a listener's: its own), such as "udp://[::1]:2345", with a final 0; of a UDP client that
+   has come to have another one, the new one. 64 bytes always suffice for addresses; `capacity` is the room at `buffer`.
+   Returns the length without the 0, or ERR_BAD_HANDLE, ERR_WRONG_THREAD, or ERR_INVALID_ARGUMENT when it does not
+   fit. */
 MSG_API int32_t msg_address(msg_Conn conn, char *buffer, size_t capacity);
 
 /* Returns the local port, 0..65535 (0: not known yet), or ERR_BAD_HANDLE or ERR_WRONG_THREAD. */
@@ -486,7 +491,7 @@ MSG_API void msg_waker_destroy(msg_Waker *waker);
   X(WRONG_PATH, 9, "a known session from another address")                                           \
   X(TOMBSTONE, 10, "late for a session that has ended")                                              \
   X(STALE_CLOSE, 11, "a close that ends nothing here")                                               \
-  X(STALE_ACCEPT, 12, "an accept that nobody waits for")                                             \
+  X(STALE_ACCEPT, 12, "an accept or a cookie that nobody waits for")                                 \
   X(STALE_REPLY, 13, "a reply to no waiting get: late, second or forged")                            \
   X(STALE_RESPONSE, 14, "a path response to no challenge")                                           \
   X(PENDING_FULL, 15, "a hello while too many are pending")                                          \
@@ -503,7 +508,8 @@ MSG_API void msg_waker_destroy(msg_Waker *waker);
   X(MEMORY, 26, "no memory left for incomplete messages")                                            \
   X(STALE_ACK, 27, "an acknowledgement of what was never sent")                                      \
   X(EXPIRED, 28, "not on the wire before its deadline")                                              \
-  X(SUPERSEDED, 29, "a newer message with the same key took its place")
+  X(SUPERSEDED, 29, "a newer message with the same key took its place")                              \
+  X(PREFIX_FULL, 30, "above the limit of connections of one source prefix")
 
 enum {
 #define MSG_DROP_ENUM(name, number, text) MSG_DROP_##name = number,

@@ -2,7 +2,6 @@
 // message (UDP_GRO).
 #include "datagram.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 
 enum {
@@ -30,11 +29,14 @@ static void set_anonymous(cmsgbox_batch *batch, int is_anonymous) {
 }
 
 cmsgbox_batch *cmsgbox_batch_create(void) {
-  cmsgbox_batch *batch = calloc(1, sizeof *batch);
+  cmsgbox_batch *batch = cmsgbox_allocate(sizeof *batch);
   if (!batch) return NULL;
   size_t size = (size_t)CMSGBOX_RECEIVE_BATCH * RECEIVE_STRIDE;
-  void *bytes = mmap(
-      NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *bytes = MAP_FAILED;
+  if (!cmsgbox_fault_due(CMSGBOX_CALL_MEMORY)) {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  }
   if (bytes == MAP_FAILED) {
     free(batch);
     return NULL;
@@ -103,13 +105,24 @@ static void read_controls(struct msghdr *header, cmsgbox_train *train) {
   }
 }
 
+// Receives messages; returns how many. One alone is cheaper by a simpler call.
+static int64_t receive_messages(int32_t fd, struct mmsghdr *headers, uint32_t limit) {
+  if (limit != 1) return recvmmsg(fd, headers, limit, MSG_DONTWAIT, NULL);
+  ssize_t count = recvmsg(fd, &headers->msg_hdr, MSG_DONTWAIT);
+  if (count < 0) return -1;
+  headers->msg_len = (unsigned)count;
+  return 1;
+}
+
 int32_t cmsgbox_batch_receive(
-    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t slot_bytes, int32_t *is_full) {
+    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t most, uint32_t slot_bytes,
+    int32_t *is_full) {
   set_slots(batch, slot_bytes);
   set_anonymous(batch, connected);
-  uint32_t limit = (uint32_t)cmsgbox_fault_limit(CMSGBOX_CALL_RECEIVE_BATCH, batch->limit);
+  if (most > batch->limit) most = batch->limit;
+  uint32_t limit = (uint32_t)cmsgbox_fault_limit(CMSGBOX_CALL_RECEIVE_BATCH, most);
   int32_t count = (int32_t)CMSGBOX_SYSCALL(
-      CMSGBOX_CALL_RECEIVE_BATCH, recvmmsg(fd, batch->in.headers, limit, MSG_DONTWAIT, NULL));
+      CMSGBOX_CALL_RECEIVE_BATCH, receive_messages(fd, batch->in.headers, limit));
   if (count < 0) return count;
   uint32_t datagrams = 0;
   for (int32_t i = 0; i < count; i++) {
@@ -127,7 +140,7 @@ int32_t cmsgbox_batch_receive(
     cmsgbox_from_sockaddr(&batch->in.names[i], &train->remote);
     header->msg_namelen = sizeof batch->in.names[i];
   }
-  *is_full = (uint32_t)count == batch->limit;
+  *is_full = (uint32_t)count == most;
   batch->limit = datagrams > LONG_DATAGRAMS * (uint32_t)count ? LONG_BATCH : CMSGBOX_RECEIVE_BATCH;
   return count;
 }

@@ -3,6 +3,8 @@
 
 #ifdef DEBUG
 
+#include <malloc.h>
+
 typedef struct fault {
   uint32_t after;
   uint32_t times;
@@ -12,6 +14,7 @@ typedef struct fault {
 
 static _Thread_local fault faults[CMSGBOX_CALLS];
 static _Thread_local uint32_t hits;
+static _Thread_local uint32_t calls[CMSGBOX_CALLS];
 
 // The fault of this kind that is due in this call, or NULL.
 static fault *due(int32_t call, int is_limit) {
@@ -27,6 +30,7 @@ static fault *due(int32_t call, int is_limit) {
 }
 
 int cmsgbox_fault_due(int32_t call) {
+  calls[call]++;
   fault *f = due(call, 0);
   if (!f) return 0;
   errno = f->error;
@@ -46,11 +50,18 @@ int32_t cmsgbox_fault_set(
 }
 
 uint32_t cmsgbox_fault_clear(void) {
-  for (int i = 0; i < CMSGBOX_CALLS; i++) faults[i] = (fault){0};
+  memset(faults, 0, sizeof faults);
+  memset(calls, 0, sizeof calls);
   uint32_t before = hits;
   hits = 0;
   return before;
 }
+
+uint32_t cmsgbox_fault_calls(int32_t call) {
+  return call < 0 || call >= CMSGBOX_CALLS ? 0 : calls[call];
+}
+
+uint64_t cmsgbox_fault_heap(void) { return mallinfo2().uordblks; }
 
 #else
 
@@ -61,5 +72,12 @@ int32_t cmsgbox_fault_set(
 }
 
 uint32_t cmsgbox_fault_clear(void) { return 0; }
+
+uint32_t cmsgbox_fault_calls(int32_t call) {
+  (void)call;
+  return 0;
+}
+
+uint64_t cmsgbox_fault_heap(void) { return 0; }
 
 #endif

@@ -8,7 +8,9 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -38,6 +40,20 @@ static inline size_t cmsgbox_fault_limit(int32_t call, size_t count) {
     while (result_ < 0 && errno == EINTR);                                       \
     result_ < 0 ? -(int64_t)errno : result_;                                     \
   })
+
+static inline int32_t cmsgbox_set_option(
+    int fd, int level, int name, const void *value, socklen_t size) {
+  return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_OPTION, setsockopt(fd, level, name, value, size));
+}
+
+static inline int32_t cmsgbox_duplicate(int fd) {
+  return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_DUPLICATE, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+// Zeroed memory, or NULL.
+static inline void *cmsgbox_allocate(size_t size) {
+  return cmsgbox_fault_due(CMSGBOX_CALL_MEMORY) ? NULL : calloc(1, size);
+}
 
 typedef union cmsgbox_sockaddr {
   struct sockaddr any;

@@ -1,9 +1,7 @@
 // Waiting: epoll, event counters and wakers.
 #include "internal.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -18,6 +16,7 @@ static int32_t control(int32_t poller, int operation, int32_t fd, uint64_t token
   struct epoll_event event = {.data.u64 = token};
   if (flags & CMSGBOX_READABLE) event.events |= EPOLLIN;
   if (flags & CMSGBOX_WRITABLE) event.events |= EPOLLOUT;
+  if (operation == EPOLL_CTL_ADD && cmsgbox_fault_due(CMSGBOX_CALL_WATCH)) return -errno;
   return epoll_ctl(poller, operation, fd, &event) < 0 ? -errno : 0;
 }
 
@@ -61,19 +60,15 @@ int32_t cmsgbox_event_create(void) {
 
 int32_t cmsgbox_event_raise(int32_t fd) {
   uint64_t one = 1;
-  ssize_t count;
-  do count = write(fd, &one, sizeof one);
-  while (count < 0 && errno == EINTR);
+  int64_t count = CMSGBOX_SYSCALL(CMSGBOX_CALL_EVENT, write(fd, &one, sizeof one));
   // A counter that is full is readable, which is all that is wanted.
-  return count < 0 && errno != EAGAIN ? -errno : 0;
+  return count < 0 && count != -EAGAIN ? (int32_t)count : 0;
 }
 
 int32_t cmsgbox_event_clear(int32_t fd) {
   uint64_t value;
-  ssize_t count;
-  do count = read(fd, &value, sizeof value);
-  while (count < 0 && errno == EINTR);
-  return count < 0 && errno != EAGAIN ? -errno : 0;
+  int64_t count = CMSGBOX_SYSCALL(CMSGBOX_CALL_EVENT, read(fd, &value, sizeof value));
+  return count < 0 && count != -EAGAIN ? (int32_t)count : 0;
 }
 
 struct msg_Waker {
@@ -82,10 +77,10 @@ struct msg_Waker {
 };
 
 struct msg_Waker *cmsgbox_waker_create(int32_t event_fd) {
-  struct msg_Waker *waker = malloc(sizeof *waker);
+  struct msg_Waker *waker = cmsgbox_allocate(sizeof *waker);
   if (!waker) return NULL;
   atomic_init(&waker->references, 1);
-  waker->event_fd = fcntl(event_fd, F_DUPFD_CLOEXEC, 0);
+  waker->event_fd = cmsgbox_duplicate(event_fd);
   if (waker->event_fd >= 0) return waker;
   free(waker);
   return NULL;

@@ -1,12 +1,9 @@
 // Host names, asked of the system's resolver on threads of their own.
 #include "internal.h"
 
-#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 // A question and the room for its answer, so that no answer is lost for want of memory.
@@ -63,9 +60,9 @@ static void empty(queue *queue) {
 }
 
 cmsgbox_resolver *cmsgbox_resolver_create(int32_t event_fd) {
-  cmsgbox_resolver *resolver = calloc(1, sizeof *resolver);
+  cmsgbox_resolver *resolver = cmsgbox_allocate(sizeof *resolver);
   if (!resolver) return NULL;
-  resolver->event_fd = fcntl(event_fd, F_DUPFD_CLOEXEC, 0);
+  resolver->event_fd = cmsgbox_duplicate(event_fd);
   if (resolver->event_fd < 0 || pthread_mutex_init(&resolver->mutex, NULL) != 0) {
     cmsgbox_close(resolver->event_fd);
     free(resolver);
@@ -169,7 +166,7 @@ static int32_t start_thread(cmsgbox_resolver *resolver) {
 int32_t cmsgbox_resolver_ask(
     cmsgbox_resolver *resolver, uint64_t id, const uint8_t *name, size_t count, uint16_t port) {
   if (count >= sizeof((job *)0)->name) return -EINVAL;
-  job *asked = calloc(1, sizeof *asked);
+  job *asked = cmsgbox_allocate(sizeof *asked);
   if (!asked) return -ENOMEM;
   memcpy(asked->name, name, count);
   asked->port = port;

@@ -1,5 +1,6 @@
 // UDP ports that several sockets of this process share (SO_REUSEPORT), and the program by which the kernel finds the
-// socket of a datagram (SO_ATTACH_REUSEPORT_CBPF): by the first byte of its session id, wherever it comes from.
+// socket of a datagram (SO_ATTACH_REUSEPORT_CBPF): by the first byte of its session id, wherever it comes from; of a
+// hello by that of its cookie, which only the socket knows that gave it.
 //
 // The kernel numbers the sockets of a port in the order in which they were bound, and moves the last one into the place
 // of one that is closed. The register here does the same, under one lock around each bind and close, and makes the
@@ -10,8 +11,6 @@
 #include <linux/filter.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
@@ -25,7 +24,11 @@ enum {
   SESSION_BITS = 0xc800,
   SESSION_OFFSET = 8,
   SESSION_END = 16,
-  PROGRAM_MAX = 9 + 2 * SOCKETS_MAX
+  // The message_type of a hello, where its cookie is, and the least size that it has.
+  HELLO = 0xc805,
+  COOKIE_OFFSET = 32,
+  HELLO_END = 48,
+  PROGRAM_MAX = 15 + 2 * SOCKETS_MAX
 };
 
 // What the kernel takes as one port.
@@ -67,6 +70,10 @@ static struct sock_filter skip_if(uint16_t test, uint32_t value) {
   return (struct sock_filter){.code = BPF_JMP | test | BPF_K, .jt = 1, .k = value};
 }
 
+static struct sock_filter skip_unless(uint16_t test, uint32_t value, uint8_t count) {
+  return (struct sock_filter){.code = BPF_JMP | test | BPF_K, .jf = count, .k = value};
+}
+
 // Gives the kernel the program of a port by way of its socket `fd`. A number that no socket has makes the kernel choose
 // by the addresses, as it does without a program.
 static int32_t attach(const port *p, int32_t fd) {
@@ -80,18 +87,20 @@ static int32_t attach(const port *p, int32_t fd) {
   code[n++] = statement(BPF_ALU | BPF_AND | BPF_K, SESSION_BITS);
   code[n++] = skip_if(BPF_JEQ, SESSION_BITS);
   code[n++] = no_session;
+  code[n++] = statement(BPF_LD | BPF_H | BPF_ABS, 0);
+  code[n++] = skip_unless(BPF_JEQ, HELLO, 4);
+  code[n++] = statement(BPF_LD | BPF_W | BPF_LEN, 0);
+  code[n++] = skip_unless(BPF_JGE, HELLO_END, 2);
+  code[n++] = statement(BPF_LD | BPF_B | BPF_ABS, COOKIE_OFFSET);
+  code[n++] = statement(BPF_JMP | BPF_JA | BPF_K, 1);
   code[n++] = statement(BPF_LD | BPF_B | BPF_ABS, SESSION_OFFSET);
   for (uint32_t i = 0; i < p->count; i++) {
-    code[n] = skip_if(BPF_JEQ, p->bytes[i]);
-    code[n].jt = 0;
-    code[n].jf = 1;
-    n++;
+    code[n++] = skip_unless(BPF_JEQ, p->bytes[i], 1);
     code[n++] = statement(BPF_RET | BPF_K, i);
   }
   code[n++] = no_session;
   const struct sock_fprog program = {.len = n, .filter = code};
-  int result = setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
-  return result < 0 ? -errno : 0;
+  return cmsgbox_set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
 // The port of a bound socket, made if it is the first; NULL without memory.
@@ -102,7 +111,7 @@ static port *find(const cmsgbox_address *address, int32_t ipv6, int32_t dual_sta
         p->ipv6 == ipv6 && p->dual_stack == dual_stack)
       return p;
   }
-  port *made = calloc(1, sizeof *made);
+  port *made = cmsgbox_allocate(sizeof *made);
   if (!made) return NULL;
   made->address = *address;
   made->ipv6 = ipv6;
@@ -131,7 +140,7 @@ static uint8_t free_byte(const port *p) {
 
 static int32_t share(int32_t fd) {
   int one = 1;
-  return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0 ? -errno : 0;
+  return cmsgbox_set_option(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
 }
 
 static int32_t bind_shared(int32_t fd, const cmsgbox_address *address, int32_t ipv6) {

@@ -16,7 +16,7 @@ int32_t cmsgbox_open_reserve(void) {
 }
 
 static int set_option(int fd, int level, int name, int value) {
-  return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+  return cmsgbox_set_option(fd, level, name, &value, sizeof value);
 }
 
 static int32_t open_socket(int ipv6, int type) {
@@ -105,7 +105,7 @@ int32_t cmsgbox_tcp_listen(
   if (!error && shared) error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (!error && ipv6) error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
   if (!error) error = bind_socket(fd, address, ipv6);
-  if (!error && listen(fd, 4096) < 0) error = -errno;
+  if (!error) error = (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_LISTEN, listen(fd, 4096));
   return error ? close_for(fd, error) : fd;
 }
 
@@ -128,17 +128,23 @@ int32_t cmsgbox_tcp_accept(int32_t fd, cmsgbox_address *remote) {
   return accepted;
 }
 
+static int32_t query(int fd, int level, int name, void *value, socklen_t *size) {
+  return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_QUERY, getsockopt(fd, level, name, value, size));
+}
+
 int32_t cmsgbox_socket_error(int32_t fd) {
   int error = 0;
   socklen_t length = sizeof error;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? -errno : error;
+  int32_t result = query(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  return result < 0 ? result : error;
 }
 
 int32_t cmsgbox_tcp_measure(int32_t fd, cmsgbox_tcp_measures *measures) {
   // An older system fills in less.
   struct tcp_info info = {0};
   socklen_t length = sizeof info;
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return -errno;
+  int32_t error = query(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+  if (error) return error;
   measures->round_trip = info.tcpi_rtt;
   measures->variation = info.tcpi_rttvar;
   // All ones means that nothing was measured.
@@ -150,9 +156,10 @@ int32_t cmsgbox_tcp_measure(int32_t fd, cmsgbox_tcp_measures *measures) {
 int32_t cmsgbox_local_address(int32_t fd, cmsgbox_address *local) {
   cmsgbox_sockaddr name = {.any.sa_family = AF_UNSPEC};
   socklen_t length = sizeof name;
-  if (getsockname(fd, &name.any, &length) < 0) return -errno;
-  cmsgbox_from_sockaddr(&name, local);
-  return 0;
+  int32_t error =
+      (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_NAME, getsockname(fd, &name.any, &length));
+  if (!error) cmsgbox_from_sockaddr(&name, local);
+  return error;
 }
 
 int64_t cmsgbox_receive(int32_t fd, void *bytes, size_t capacity) {
@@ -165,9 +172,11 @@ int64_t cmsgbox_send(int32_t fd, const void *bytes, size_t count) {
   return CMSGBOX_SYSCALL(CMSGBOX_CALL_SEND, send(fd, bytes, count, MSG_NOSIGNAL));
 }
 
-int32_t cmsgbox_shutdown_write(int32_t fd) { return shutdown(fd, SHUT_WR) < 0 ? -errno : 0; }
+int32_t cmsgbox_shutdown_write(int32_t fd) {
+  return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_SHUTDOWN, shutdown(fd, SHUT_WR));
+}
 
 int32_t cmsgbox_linger_reset(int32_t fd) {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
-  return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) < 0 ? -errno : 0;
+  return cmsgbox_set_option(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }

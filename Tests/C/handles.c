@@ -176,7 +176,7 @@ static void names(void) {
   CHECK(strcmp(msg_event_name(msg_reply_missing), "reply_missing") == 0);
   CHECK(strcmp(msg_event_name(0), "unknown") == 0 && strcmp(msg_event_name(UINT32_MAX), "unknown") == 0);
   CHECK(strcmp(msg_drop_name(MSG_DROP_WRONG_PATH), "WRONG_PATH") == 0);
-  CHECK(msg_drop_name(UINT32_MAX) == NULL && msg_drop_text(30) == NULL);
+  CHECK(msg_drop_name(UINT32_MAX) == NULL && msg_drop_text(MSG_DROP_PREFIX_FULL + 1) == NULL);
   for (int32_t code = -40; code < 40; code++) CHECK(msg_status_text(code)[0] != 0);
 }
 

@@ -2,6 +2,9 @@
    never after a refusal. */
 #include "test.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 enum { large = 200000, small = 20, lent_most = 64 };
 
 /* How often each piece of lent memory was given back. */
@@ -171,6 +174,36 @@ static void to_many(const char *transport) {
   end();
 }
 
+/* A TCP peer of the system that says hello, reads the accept only, and is gone with a reset while much waits for it:
+   what the system has, what the queue holds, what waits in its own form, and what is sent once it is gone. */
+static void reset_by_peer(void) {
+  static const unsigned char hello[52] = {[3] = 48, [4] = 0xc8, [5] = 5, [7] = 1, [27] = 9, [32] = 1};
+  unsigned char accept[36];
+  forget();
+  lent = received = 0;
+  client.id = server.id = 0;
+  msg_Options options = MSG_OPTIONS_INIT;
+  options.send_mark_bytes = 64 << 20;
+  msg_Conn listener = test_listen(msg_default_box(), "tcp", on_event, &options);
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(msg_local_port(listener))};
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0);
+  CHECK(write(fd, hello, sizeof hello) == sizeof hello);
+  WAIT_FOR(server.id, 10000);
+  CHECK(recv(fd, accept, sizeof accept, MSG_WAITALL) == sizeof accept);
+  for (int i = 0; i < 40; i++) lend(server, large, i & 1 ? MSG_SEND_RELIABLE : 0, (uint64_t)(i % 4 == 2 ? i : 0), 0);
+  CHECK(msg_runloop(0) >= 0);
+  CHECK(!all_released());
+  struct linger linger = {.l_onoff = 1, .l_linger = 0};
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+  CHECK(close(fd) == 0);
+  lend(server, large, 0, 0, 0);
+  WAIT_FOR(count_of(msg_connection_lost, anyone) == 1 && all_released(), 10000);
+  CHECK(msg_runloop(0) >= 0);
+  end();
+}
+
 int main(void) {
   FOR_EACH_TRANSPORT(transport) {
     written(transport);
@@ -179,5 +212,6 @@ int main(void) {
     cut_off(transport);
     to_many(transport);
   }
+  reset_by_peer();
   return 0;
 }

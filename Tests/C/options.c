@@ -45,6 +45,10 @@ static void ranges(void) {
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
   options.share_port = 1;
   CHECK_CODE(listening_code(&options), MSG_OK);
+  options.max_per_prefix = 1000001;
+  CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
+  options.max_per_prefix = 1;
+  CHECK_CODE(listening_code(&options), MSG_OK);
   options.max_connections = 1000001;
   CHECK_CODE(listening_code(&options), MSG_ERR_INVALID_ARGUMENT);
   options.max_connections = 0;

@@ -2,6 +2,7 @@
    The peers are written by hand from the specification of the wire: one socket that sends from 10 000 addresses of
    the loopback network. Then datagrams of any bytes, each dropped and counted, and a good message right after. */
 #include "test.h"
+#include "wire.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -55,34 +56,6 @@ static void on_event(const msg_Event *e) {
 
 /* ---- The wire, by hand */
 
-static uint8_t *put(uint8_t *at, uint64_t value, int bytes) {
-  for (int i = bytes - 1; i >= 0; i--) *at++ = (uint8_t)(value >> (8 * i));
-  return at;
-}
-
-static uint64_t take(const uint8_t *at, int bytes) {
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; i++) value = value << 8 | at[i];
-  return value;
-}
-
-/* The base header and the session: message_type, num_packets 1, packet_id 0, reply_id 0. */
-static uint8_t *put_header(uint8_t *at, uint64_t kind, uint64_t session) {
-  at = put(at, 0xc800 | kind, 2); /* 11, version 0, S */
-  at = put(at, 1, 2);
-  at = put(at, 0, 4);
-  return put(at, session, 8);
-}
-
-static size_t make_hello(uint8_t *bytes, uint64_t own) {
-  uint8_t *end = put_header(bytes, 5, 0);
-  end = put(end, own, 8);
-  end = put(end, 30000, 4);
-  end = put(end, 1184, 4);
-  memset(end, 0, 16); /* no cookie yet */
-  return (size_t)(end + 16 - bytes);
-}
-
 static int plain_socket(void) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), one = 1, size = 4 << 20;
   struct sockaddr_in any = {.sin_family = AF_INET};
@@ -133,16 +106,16 @@ static ssize_t receive_for(int fd, int *peer, uint8_t *bytes, size_t room) {
    a one-way message is the echo. */
 static void on_datagram(int fd, int port, int peer, const uint8_t *bytes, ssize_t count, int *accepted, int *echoed) {
   uint8_t out[64];
-  CHECK(count >= 16 && bytes[0] >> 4 == 0xc && take(bytes + 8, 8) == (uint64_t)peer + 1);
-  switch (take(bytes, 2) & 0xff) {
+  CHECK(count >= 16 && bytes[0] >> 4 == 0xc && wire_get(bytes + 8, 8) == (uint64_t)peer + 1);
+  switch (wire_get(bytes, 2) & 0xff) {
   case 6:
     CHECK(count == 32);
     if (sessions[peer] == 0) ++*accepted;
-    sessions[peer] = take(bytes + 16, 8);
+    sessions[peer] = wire_get(bytes + 16, 8);
     break;
   case 7: {
     CHECK(count == 32);
-    size_t length = make_hello(out, (uint64_t)peer + 1);
+    size_t length = (size_t)(wire_hello(out, (uint64_t)peer + 1) - out);
     memcpy(out + length - 16, bytes + 16, 16);
     send_from(fd, port, peer, out, length);
     break;
@@ -188,11 +161,12 @@ static void ten_thousand(int fd, int port) {
   uint8_t bytes[64];
   for (int first = 0; first < peer_count; first += at_once) {
     for (int peer = first; peer < first + at_once; peer++) {
-      send_from(fd, port, peer, bytes, make_hello(bytes, (uint64_t)peer + 1));
+      wire_hello(bytes, (uint64_t)peer + 1);
+      send_from(fd, port, peer, bytes, hello_bytes);
     }
     exchange(fd, port, &accepted, first + at_once, &accepted, &echoed);
     for (int peer = first; peer < first + at_once; peer++) {
-      uint8_t *end = put_header(bytes, 0, sessions[peer]);
+      uint8_t *end = wire_head(bytes, 0, kind_one_way, sessions[peer]);
       memcpy(end, &peer, sizeof peer);
       send_from(fd, port, peer, bytes, (size_t)(end - bytes) + sizeof peer);
     }
@@ -205,7 +179,7 @@ static void ten_thousand(int fd, int port) {
   CHECK(statistics.connections == peer_count && statistics.listeners == 1);
 
   /* One of them leaves: nobody else does. */
-  uint8_t *end = put_header(bytes, 4, sessions[77]);
+  uint8_t *end = wire_head(bytes, 0, kind_close, sessions[77]);
   send_from(fd, port, 77, bytes, (size_t)(end - bytes));
   int64_t limit = test_now_ms() + 2000;
   while (ends == 0 && test_now_ms() < limit) CHECK(msg_runloop(100) >= 0);
@@ -229,12 +203,12 @@ static void noise(int fd, int port, uint64_t session, int peer) {
       state = state * 6364136223846793005u + 1442695040888963407u;
       bytes[j] = (uint8_t)(state >> 56);
     }
-    if (i % 4 == 0) (void)put_header(bytes, (state >> 40) & 31, i % 8 ? 0 : session ^ 1);
+    if (i % 4 == 0) wire_head(bytes, 0, (int)(state >> 40 & 31), i % 8 ? 0 : session ^ 1);
     send_from(fd, port, 5000 + i % 1000, bytes, count);
     if (i % 50 == 49) CHECK(msg_runloop(0) >= 0);
   }
   int seen = messages[peer];
-  uint8_t good[32], *end = put_header(good, 0, session);
+  uint8_t good[32], *end = wire_head(good, 0, kind_one_way, session);
   memcpy(end, &peer, sizeof peer);
   send_from(fd, port, peer, good, (size_t)(end - good) + sizeof peer);
   int64_t limit = test_now_ms() + 2000;

@@ -6,6 +6,7 @@
 
    flood large|small: one message of 1184 bytes in each datagram, or 118 empty ones */
 #include "test.h"
+#include "wire.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,28 +17,11 @@ enum {
   beaten = 25, asked = 25, others = beaten + asked, /* the first get heartbeats, the others requests */
   heartbeat_ms = 100, timeout_ms = 50, beat_gap_ms = 500,
   slices = 8, slice_ms = 600, /* with the flood, and as many without */
-  most_samples = 20000, at_once = 64, datagram_bytes = 1200,
+  most_samples = 20000, at_once = 64,
   allowed_ns = 20000000
 };
 
 /* ---- Peers by hand (notes.md 3.6, 3.7, 5.2) ---- */
-
-static void put64(unsigned char *at, uint64_t value) {
-  for (int i = 0; i < 8; i++) at[i] = (unsigned char)(value >> (56 - 8 * i));
-}
-
-static uint64_t get64(const unsigned char *at) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; i++) value = value << 8 | at[i];
-  return value;
-}
-
-/* The header of a lone packet, its session behind it. */
-static void put_head(unsigned char *at, unsigned char flags, unsigned char kind, uint64_t session) {
-  const unsigned char head[8] = {(unsigned char)(0xc0 | flags), kind, 0, 1, 0, 0, 0, 0};
-  memcpy(at, head, sizeof head);
-  put64(at + 8, session);
-}
 
 static int open_socket(int port) {
   int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -50,35 +34,29 @@ static int open_socket(int port) {
 }
 
 static void say_hello(int fd, uint64_t own) {
-  unsigned char hello[48] = {0};
-  put_head(hello, 0x08, 5, 0);
-  put64(hello + 16, own);
-  hello[26] = 0x75, hello[27] = 0x30; /* lost after 30 s */
-  hello[29] = 0x10;                   /* 1 MiB */
+  uint8_t hello[hello_bytes];
+  wire_hello(hello, own);
   CHECK(send(fd, hello, sizeof hello, 0) == sizeof hello);
 }
 
 static void beat(int fd, uint64_t session) {
-  unsigned char packet[16];
-  put_head(packet, 0x08, 3, session);
+  uint8_t packet[head_bytes];
+  wire_head(packet, 0, kind_heartbeat, session);
   CHECK(send(fd, packet, sizeof packet, 0) == sizeof packet);
 }
 
 /* ---- The flood: a process of its own ---- */
 
-static unsigned char flood_bytes[datagram_bytes];
+static uint8_t flood_bytes[largest_datagram];
 
 /* Gives the bytes of one datagram. */
 static size_t fill_flood(uint64_t session, int is_small) {
-  put_head(flood_bytes, is_small ? 0x0c : 0x08, 0, session);
-  if (!is_small) return datagram_bytes;
+  uint8_t *end = wire_head(flood_bytes, is_small ? flag_length : 0, kind_one_way, session);
+  if (!is_small) return largest_datagram;
   /* Every packet but the last has a length of two bytes, 0. */
-  size_t at = 18;
-  for (; at + 8 <= datagram_bytes; at += at + 18 <= datagram_bytes ? 10 : 8) {
-    const unsigned char head[8] = {at + 18 <= datagram_bytes ? 0xc4 : 0xc0, 0, 0, 1};
-    memcpy(flood_bytes + at, head, sizeof head);
-  }
-  return at;
+  end = wire_put(end, 0, 2);
+  while (end - flood_bytes + 18 <= largest_datagram) end = wire_put(wire_header(end, flag_length, kind_one_way, 0), 0, 2);
+  return (size_t)(wire_header(end, 0, kind_one_way, 0) - flood_bytes);
 }
 
 /* Floods once for each byte that comes, and ends with the pipe. */
@@ -88,8 +66,8 @@ static void run_flood(int from, int is_small) {
   int fd = open_socket(port);
   unsigned char answer[64];
   say_hello(fd, 99999);
-  CHECK(recv(fd, answer, sizeof answer, 0) == 32 && answer[1] == 6);
-  uint64_t session = get64(answer + 16);
+  CHECK(recv(fd, answer, sizeof answer, 0) == accept_bytes && answer[1] == kind_accept);
+  uint64_t session = wire_get(answer + 16, 8);
   beat(fd, session);
   size_t count = fill_flood(session, is_small);
   struct iovec bytes = {flood_bytes, count};
@@ -167,7 +145,7 @@ static void on_event(const msg_Event *e) {
 
 /* Takes what came for the others; a heartbeat by the time that the system noted. */
 static void watch(void) {
-  unsigned char bytes[datagram_bytes];
+  uint8_t bytes[largest_datagram];
   char control[64];
   struct iovec vector = {bytes, sizeof bytes};
   for (;;) {
@@ -175,11 +153,11 @@ static void watch(void) {
     ssize_t count = recvmsg(watcher, &message, MSG_DONTWAIT);
     if (count < 0) return;
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    CHECK(count >= 16 && head != NULL && head->cmsg_type == SCM_TIMESTAMPNS);
-    uint64_t own = get64(bytes + 8);
+    CHECK(count >= head_bytes && head != NULL && head->cmsg_type == SCM_TIMESTAMPNS);
+    uint64_t own = wire_get(bytes + 8, 8);
     CHECK(own >= 1 && own <= others);
-    if (bytes[1] == 6) sessions[own - 1] = get64(bytes + 16);
-    if (bytes[1] != 3 || own > beaten) continue;
+    if (bytes[1] == kind_accept) sessions[own - 1] = wire_get(bytes + 16, 8);
+    if (bytes[1] != kind_heartbeat || own > beaten) continue;
     struct timespec at;
     memcpy(&at, CMSG_DATA(head), sizeof at);
     int64_t time = (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;

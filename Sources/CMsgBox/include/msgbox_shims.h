@@ -158,10 +158,11 @@ const cmsgbox_train *cmsgbox_batch_received(const cmsgbox_batch *batch);
 uint8_t *cmsgbox_batch_sending_bytes(cmsgbox_batch *batch);
 cmsgbox_datagram *cmsgbox_batch_sending(cmsgbox_batch *batch);
 
-// Receives up to CMSGBOX_RECEIVE_BATCH messages of at most `slot_bytes` bytes, fewer while they are of many datagrams; returns how
-// many. `is_full` tells whether there was no room for more. A socket that is `connected` tells no addresses.
+// Receives up to `most` messages, at most CMSGBOX_RECEIVE_BATCH, of at most `slot_bytes` bytes, fewer while they are of many
+// datagrams; returns how many. `is_full` tells whether there was no room for more. A socket that is `connected` tells no
+// addresses. To ask for one message costs the system less than to get one of many that were asked for.
 int32_t cmsgbox_batch_receive(
-    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t slot_bytes, int32_t *is_full);
+    cmsgbox_batch *batch, int32_t fd, int32_t connected, uint32_t most, uint32_t slot_bytes, int32_t *is_full);
 
 // Sends the datagrams first ..< first + count, 1 or more; returns how many left, from the first. `ipv6` tells the family
 // of the socket; one that is `connected` gets no addresses. While `in_trains` is not 0, those that follow each other on
@@ -269,7 +270,16 @@ enum {
   CMSGBOX_CALL_POLL,
   CMSGBOX_CALL_OPEN,
   CMSGBOX_CALL_THREAD,
-  CMSGBOX_CALL_OFFLOAD,
+  CMSGBOX_CALL_OFFLOAD, // the option by which datagrams come together
+  CMSGBOX_CALL_OPTION,
+  CMSGBOX_CALL_LISTEN,
+  CMSGBOX_CALL_NAME,  // of a socket's own address
+  CMSGBOX_CALL_QUERY, // of an option's value
+  CMSGBOX_CALL_SHUTDOWN,
+  CMSGBOX_CALL_WATCH, // the first one of a descriptor: later ones cannot fail
+  CMSGBOX_CALL_EVENT, // reading and writing an event counter
+  CMSGBOX_CALL_DUPLICATE,
+  CMSGBOX_CALL_MEMORY,
   CMSGBOX_CALLS
 };
 
@@ -280,5 +290,11 @@ int32_t cmsgbox_fault_set(int32_t call, uint32_t after, uint32_t times, int32_t 
 
 // Takes all faults of this thread back. Returns how many calls were made to fail or cut short since the last time.
 uint32_t cmsgbox_fault_clear(void);
+
+// How many calls of this kind this thread has made since the last `clear`; 0 in builds without DEBUG.
+uint32_t cmsgbox_fault_calls(int32_t call);
+
+// Bytes of the heap that are in use, in the main arena; 0 in builds without DEBUG.
+uint64_t cmsgbox_fault_heap(void);
 
 #endif

@@ -30,6 +30,7 @@ public struct BoxOptions: Equatable, Sendable {
   }
 
   /// Datagrams that one turn of the loop sends, shared fairly by the connections; 1000, at least 1.
+  /// Of what is in no connection's queue, as answers to strangers, it sends four times as many.
   public var turnDatagrams: Int {
     get { Int(core.turnDatagrams) }
     set { core.turnDatagrams = UInt32(clamping: newValue) }

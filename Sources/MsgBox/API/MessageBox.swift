@@ -28,14 +28,19 @@ public final class MessageBox {
   ///
   /// - Throws: `noDescriptors`, `noMemory`, `system`; `limit` after 16 777 215 boxes in one
   ///   process.
-  public init() throws(MessageError) {
+  public convenience init() throws(MessageError) {
     let number = cmsgbox_next_box()
     guard number != 0 else { throw MessageError(.limit) }
     switch RunLoop.make(box: number) {
-    case .success(let loop): self.loop = loop
+    case .success(let loop):
+      self.init(loop, number: number)
     case .failure(let errno):
       throw MessageError(status: errno.status, systemError: errno.rawValue)
     }
+  }
+
+  private init(_ loop: RunLoop, number: UInt32) {
+    self.loop = loop
     self.number = number
     cmsgbox_register_box(number)
   }

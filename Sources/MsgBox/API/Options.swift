@@ -150,6 +150,13 @@ public struct Options: Equatable, Sendable {
     get { core.sharePort }
     set { core.sharePort = newValue }
   }
+
+  /// Most connections of a listener from one source prefix, /24 of IPv4 and /56 of IPv6, hellos that
+  /// wait included, 1...1 000 000; 0, the default, is 16 384, and no limit for loopback addresses.
+  public var maxPerPrefix: Int {
+    get { Int(core.maxPerPrefix) }
+    set { core.maxPerPrefix = UInt32(clamping: newValue) }
+  }
 }
 
 extension Options {

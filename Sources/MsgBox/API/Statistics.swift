@@ -119,6 +119,8 @@ extension Statistics {
     case expired = 28
     /// A newer message with the same key took its place.
     case superseded = 29
+    /// Above the limit of connections of one source prefix.
+    case prefixFull = 30
   }
 }
 

@@ -90,6 +90,7 @@ extension Options {
     unsafe core.idleKeepalives.replace(options.idle_keepalives)
     unsafe core.receiveMarkMessages.replace(options.receive_mark_messages)
     unsafe core.receiveMarkBytes.replace(options.receive_mark_bytes)
+    unsafe core.maxPerPrefix.replace(options.max_per_prefix)
   }
 
   private mutating func readLiveness(_ number: UInt32) {

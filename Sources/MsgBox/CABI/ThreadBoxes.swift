@@ -3,7 +3,8 @@ import CMsgBox
 /// The boxes of one thread: where the C functions look every handle up.
 final class ThreadBoxes {
   private var boxes: [UInt32: MessageBox] = [:]
-  private var defaultNumber: UInt32 = 0
+  /// One of them.
+  private var madeByDefault: MessageBox?
 
   /// Tells the process that made this from one that was forked from it.
   private let forks = cmsgbox_forks()
@@ -67,9 +68,9 @@ final class ThreadBoxes {
 
   /// The default box, made on first use, and again on the first use after it was destroyed.
   func defaultBox() throws(MessageError) -> MessageBox {
-    if defaultNumber != 0, let box = find(defaultNumber) { return box }
+    if let madeByDefault { return madeByDefault }
     let box = try makeBox()
-    defaultNumber = box.number
+    madeByDefault = box
     return box
   }
 
@@ -80,6 +81,7 @@ final class ThreadBoxes {
   func destroy(_ box: MessageBox) {
     cmsgbox_set_latest_box(0, nil)
     boxes[box.number] = nil
+    if madeByDefault === box { madeByDefault = nil }
     box.close()
   }
 }

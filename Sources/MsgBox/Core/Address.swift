@@ -21,6 +21,9 @@ package struct IPAddress: Hashable, Sendable {
   /// The 32 bits of an IPv4 address, in host order; meaningless for IPv6.
   package var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
 
+  /// Whether it is of this machine alone: 127.0.0.0/8, ::1.
+  package var isLoopback: Bool { isIPv4 ? v4Bits >> 24 == 127 : high == 0 && low == 1 }
+
   /// What a source can have many of: /24 of IPv4, /56 of IPv6. Budgets are kept per prefix.
   package var sourcePrefix: UInt64 { isIPv4 ? low >> 8 : high >> 8 | 1 << 63 }
 }

@@ -19,7 +19,7 @@ struct ConnStatus: ~Copyable {
   }
 }
 
-/// Server connections by the id that we send with: who is meant by a close that says "unknown
+/// Server connections over UDP by the id that we send with: who is meant by a close that says "unknown
 /// session". The peers have chosen these ids.
 struct SendSessions: ~Copyable {
   private var table = SlotTable()

@@ -44,6 +44,9 @@ package struct ConnectionOptions: Equatable, Sendable {
   package var receiveMarkBytes: UInt32 = 16_777_216
   /// Of a listener: others of the process may have its port too.
   package var sharePort = false
+  /// Of a listener: connections of one source prefix, hellos that wait included; 0 is the default
+  /// limit, and none for loopback addresses.
+  package var maxPerPrefix: UInt32 = 0
 
   package init() {}
 
@@ -62,6 +65,7 @@ package struct ConnectionOptions: Equatable, Sendable {
       && closeTimeout >= .milliseconds(1) && closeTimeout <= day
       && (keepalive.nanoseconds == 0
         || keepalive >= .seconds(1) && keepalive <= .seconds(65_535))
+      && maxPerPrefix <= 1_000_000
       && receiveMarkMessages >= 1 && receiveMarkBytes >= 1
       && socketBufferBytes >= 1 && socketBufferBytes <= 1 << 30
   }

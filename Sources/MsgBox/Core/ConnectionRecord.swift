@@ -124,9 +124,12 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
     }
   }
 
+  mutating func forgetRoundTrip() { roundTripMicroseconds = 0 }
+
   /// Whether there is a session: packets are taken, and silence is judged.
   @inline(__always) var hasSession: Bool { phase == .open || phase == .closing }
 
+  /// The session that our packets carry; nil of one that speaks the bare 8 bytes.
   @inline(__always) var sendSession: UInt64? { flags.contains(.implicit) ? nil : peerSession }
 }
 
@@ -145,6 +148,10 @@ final class ClientState {
   var helloGap = Interval.milliseconds(500)
   /// When the first hello to the candidate at hand was sent; nil if it was sent again.
   var helloSentAt: Instant?
+  /// What the hellos to the candidate at hand bring along.
+  var cookie = Cookie.none
+  /// A cookie is answered with a hello at once: one for each hello that time made due.
+  var mayHurry = false
   /// Confirmations that are still to be repeated: 0.5, 1, 2, 4 s.
   var confirmationsLeft = 0
   var confirmationGap = Interval.milliseconds(500)
@@ -169,13 +176,18 @@ final class ListenerState {
   var awaitingStreams = SlotList()
   /// Hellos that it has answered and that were not confirmed.
   var pendingHellos = SlotList()
+  /// Those of its connections that have no session, the one that has been silent for longest first.
+  var implicitPeers = SlotList()
+  var prefixes: SourcePrefixes
   var untaken = Untaken()
   /// `acceptFailed` was reported and no accept has succeeded since.
   var reportedAcceptFailure = false
   /// The first byte of its sessions' ids: not 0 if it shares its UDP port.
   var steering: UInt8 = 0
 
-  init(locator: Locator?, options: ConnectionOptions) {
+  /// - Parameter key: random, and known to nobody.
+  init(locator: Locator?, options: ConnectionOptions, key: UInt64) {
+    prefixes = SourcePrefixes(key: key)
     self.locator = locator
     self.options = options
   }

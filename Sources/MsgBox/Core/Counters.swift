@@ -8,7 +8,7 @@ package struct Counters: Sendable {
   package var messagesSent: UInt64 = 0
   package var heartbeatsReceived: UInt64 = 0
   package var heartbeatsSent: UInt64 = 0
-  package typealias Drops = InlineArray<30, UInt64>
+  package typealias Drops = InlineArray<31, UInt64>
   package var drops = Drops(repeating: 0)
 
   package init() {}
@@ -35,6 +35,8 @@ package struct Census: Equatable, Sendable {
   package var listeners = 0
   package var pendingHellos = 0
   package var tombstones = 0
+  /// Sessions of which it is asked whether their peers have moved.
+  package var pathChanges = 0
   package var getsWaiting = 0
   package var requestsOpen = 0
   /// Messages accepted and not given to the system or, if reliable, not acknowledged.

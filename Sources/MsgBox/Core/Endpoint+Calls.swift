@@ -10,7 +10,8 @@ extension Endpoint {
     record.transport = locator?.transport ?? .udp
     record.phase = .resolving
     record.userWords = userWords
-    record.listenerState = ListenerState(locator: locator, options: options)
+    record.listenerState = ListenerState(
+      locator: locator, options: options, key: random.word())
     guard let slot = connections.insert(record) else { return .none }
     listenerCount += 1
     guard let locator, options.isValid else {
@@ -59,17 +60,9 @@ extension Endpoint {
   /// sent. False, and nothing has happened, if there is more to it: then it is for `send`.
   @inline(__always)
   package mutating func join(_ message: Span<UInt8>, to handle: Handle) -> Bool {
-    guard let slot = slot(handle), connections[slot].flags.contains(.isReady), packsMessages(slot),
-      message.count <= Int(clamping: connections[slot].peerLargest),
-      let held = connections[slot].traffic
-    else { return false }
-    // Its record holds it all the while, so this need not.
-    return unsafe Unmanaged.passUnretained(held)._withUnsafeGuaranteedRef { traffic in
-      guard takesMore(traffic), traffic.builder?.join(message) == true else { return false }
-      count(message.count, traffic)
-      traffic.builderMessages &+= 1
-      traffic.builderBytes &+= message.count
-      return true
+    guard let slot = slot(handle), let traffic = unsafe borrowedTraffic(slot) else { return false }
+    return unsafe traffic._withUnsafeGuaranteedRef {
+      join(MessageHead(kind: .oneWay), message, slot, $0)
     }
   }
 
@@ -104,29 +97,44 @@ extension Endpoint {
     _ message: Span<UInt8>, to request: Handle, at now: Instant
   ) -> Status {
     guard request.box == configuration.box,
-      requests.contains(request.slot, generation: request.generation)
+      requests.contains(request.slot, generation: request.generation),
+      let traffic = unsafe borrowedTraffic(Int(requests[request.slot].connection))
     else { return .badHandle }
-    let open = requests[request.slot]
-    let head = MessageHead(kind: .reply, replyID: open.replyID, messageID: open.messageID)
-    let slot = Int(open.connection)
-    guard !open.isTracked else { return answerTracked(head, message, slot, request, at: now) }
-    let traffic = traffic(slot)
-    let status = queue(head, message, slot, traffic, at: now)
-    guard status == .ok else { return status }
-    requests.unlink(request.slot, from: &traffic.openRequests)
-    requests.remove(request.slot)
-    cacheReply(head, message, slot, traffic, at: now)
+    return unsafe traffic._withUnsafeGuaranteedRef {
+      answer(message, request.slot, $0, at: now)
+    }
+  }
+
+  /// Queues the reply to an open request.
+  @inline(never)
+  private mutating func answer(
+    _ message: Span<UInt8>, _ index: Int, _ traffic: Traffic, at now: Instant
+  ) -> Status {
+    let request = requests[index]
+    let slot = Int(request.connection)
+    let head = MessageHead(kind: .reply, replyID: request.replyID, messageID: request.messageID)
+    guard !request.isTracked else { return answerTracked(head, message, slot, index, at: now) }
+    let hasJoined = join(head, message, slot, traffic)
+    if !hasJoined, !write(head, message, slot, traffic) {
+      let status = queue(head, message, slot, traffic, at: now)
+      guard status == .ok else { return status }
+    }
+    requests.remove(index, from: &traffic.openRequests)
+    if let messageID = request.messageID, hasJoined || isCached(head, message.count, slot) {
+      cacheReply(messageID, request.replyID, message, traffic, at: now)
+    }
     return .ok
   }
 
   /// Queues the reply to a request of several packets, which is sent until it is acknowledged.
+  @inline(never)
   private mutating func answerTracked(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ request: Handle, at now: Instant
+    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ index: Int, at now: Instant
   ) -> Status {
     var options = SendOptions()
     options.isReliable = true
     let status = queue(head, message, slot, options, at: now)
-    if status == .ok { removeRequest(request.slot) }
+    if status == .ok { removeRequest(index) }
     return status
   }
 
@@ -198,6 +206,7 @@ extension Endpoint {
     pendingHellos = PendingHellos(key: random.word())
     tombstones = Tombstones()
     implicitPeers = ImplicitPeers()
+    pathChanges = PathChanges()
     bySendSession.removeAll()
     for slot in gets.slots { gets.remove(slot) }
     getPayloads = GetPayloads()

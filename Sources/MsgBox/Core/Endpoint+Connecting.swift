@@ -98,6 +98,7 @@ extension Endpoint {
     connections[slot].phase = .helloing
     state.helloGap = .milliseconds(500)
     state.helloSentAt = now
+    state.cookie = .none
     sendHello(slot, at: now)
     return true
   }
@@ -171,10 +172,23 @@ extension Endpoint {
 
   private mutating func sendHello(_ slot: Int, at now: Instant) {
     guard let state = connections[slot].clientState else { return }
-    sendControl(.hello(introduction(slot)), session: 0, slot)
+    sendControl(.hello(introduction(slot), state.cookie), session: 0, slot)
+    state.mayHurry = true
     state.nextHello = now + state.helloGap
     state.helloGap = state.helloGap * 2
     armConnecting(slot, at: now)
+  }
+
+  /// The server wants to see its cookie before it keeps anything of us. A server that always wants
+  /// another one, or whoever speaks in its name, makes at most two hellos of each that is due.
+  mutating func challenged(_ slot: Int, _ cookie: Cookie, at now: Instant) {
+    guard let state = connections[slot].clientState else { return }
+    state.cookie = cookie
+    guard state.mayHurry else { return }
+    state.mayHurry = false
+    // The round trip is that of the hello that is accepted.
+    if state.helloSentAt != nil { state.helloSentAt = now }
+    sendControl(.hello(introduction(slot), cookie), session: 0, slot)
   }
 
   /// What we tell the peer about ourselves.
@@ -187,10 +201,18 @@ extension Endpoint {
       largest: UInt32(clamping: ownLargest(slot)))
   }
 
+  /// Of the options that a connection lives by, read where they are.
+  private func maxMessageBytes(_ slot: Int) -> Int {
+    if let state = connections[slot].clientState { return Int(state.options.maxMessageBytes) }
+    let listener = connections[slot].listener
+    let owner = listener == ConnectionRecord.noSlot ? slot : Int(listener)
+    return connections[owner].listenerState.map { Int($0.options.maxMessageBytes) } ?? 0
+  }
+
   /// The largest message that we accept.
   func ownLargest(_ slot: Int) -> Int {
     if let traffic = connections[slot].traffic { return traffic.largest }
-    let configured = Int(options(slot).maxMessageBytes)
+    let configured = maxMessageBytes(slot)
     guard configured == 0 else { return configured }
     switch connections[slot].transport {
     case .tcp: return WireFormat.defaultStreamLargest

@@ -29,7 +29,9 @@ extension Endpoint {
     guard let first = parser.nextMessage(datagram, isFirst: true), let session = first.session,
       session != 0
     else { return receiveOther(datagram, source, at: now) }
-    guard let slot = route(session, source, at: now) else { return }
+    guard let slot = route(session, source, at: now) else {
+      return strayed(session, datagram, source, at: now)
+    }
     heard(slot, at: now)
     receiveMessagePacket(first, datagram, slot, at: now)
     receiveRest(&parser, datagram, slot, at: now)
@@ -91,8 +93,16 @@ extension Endpoint {
         bytes &+= payload.count
         event.payload = .input(offset: payload.lowerBound, count: payload.count)
         events.append(event)
+      } else if let packet = parser.nextNumbered(datagram) {
+        let count = packet.payload.count
+        let isTold = receiveFreely(
+          isRequest: packet.isRequest, packet.replyID, packet.messageID,
+          .input(offset: packet.payload.lowerBound, count: count), slot, at: now)
+        guard isTold else { continue }
+        messages &+= 1
+        bytes &+= count
       } else if let packet = parser.nextMessage(datagram) {
-        receiveOtherMessage(packet, datagram, slot, at: now)
+        receiveOtherMessage(packet, &parser, datagram, slot, at: now)
       } else {
         break
       }
@@ -101,10 +111,11 @@ extension Endpoint {
   }
 
   private mutating func receiveOtherMessage(
-    _ packet: Packet, _ datagram: Span<UInt8>, _ slot: Int, at now: Instant
+    _ packet: Packet, _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int,
+    at now: Instant
   ) {
     guard packet.kind != .reliable else {
-      return receiveReliable(packet, datagram, slot, at: now)
+      return receiveReliables(packet, &parser, datagram, slot, at: now)
     }
     receiveMessage(
       packet.kind, packet.header, messageID: packet.messageID,
@@ -125,16 +136,19 @@ extension Endpoint {
   ) -> Int? {
     if packet.kind == .hello {
       guard packet.session == 0,
-        let hello = Introduction(datagram, packet.payload, atLeast: Introduction.helloSize)
+        let hello = Introduction(datagram, packet.payload, atLeast: Introduction.helloSize),
+        let cookie = Cookie(datagram, at: packet.payload.lowerBound + Introduction.acceptSize)
       else {
         counters.drop(packet.session == 0 ? .short : .malformed)
         return nil
       }
-      receiveHello(hello, source, at: now)
+      receiveHello(hello, cookie, source, at: now)
       return nil
     }
     guard let session = packet.session, session != 0 else {
-      return receiveImplicit(packet, datagram, source, at: now)
+      guard let slot = implicitPeer(packet.kind, source, at: now) else { return nil }
+      dispatch(packet, datagram, slot, at: now)
+      return slot
     }
     if packet.kind == .close {
       receiveClose(packet, session: session, source, at: now)
@@ -144,7 +158,14 @@ extension Endpoint {
       receiveAccept(packet, datagram, session: session, source, at: now)
       return nil
     }
-    guard let slot = route(session, source, at: now) else { return nil }
+    if packet.kind == .cookie {
+      receiveCookie(packet, datagram, session: session, source, at: now)
+      return nil
+    }
+    guard let slot = route(session, source, at: now) else {
+      strayed(session, datagram, source, at: now)
+      return nil
+    }
     heard(slot, at: now)
     guard packet.kind != .datagramNumber else {
       return beginTracked(packet, datagram, slot) ? slot : nil
@@ -197,7 +218,7 @@ extension Endpoint {
   }
 
   /// Whether a packet came to the socket and from the address of its connection.
-  private func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
+  func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
     connections[slot].socket == source.socket
       && (connections[slot].remote == source.remote || connections[slot].role == .client)
   }
@@ -222,7 +243,7 @@ extension Endpoint {
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
       receivePathResponse(token, slot, at: now)
-    case .hello, .accept:
+    case .hello, .accept, .cookie:
       // Solitary, so the first of their datagrams, and handled there.
       counters.drop(.malformed)
     case .ack:
@@ -264,13 +285,36 @@ extension Endpoint {
       counters.drop(.short)
       return
     }
-    guard let slot = owner(source.socket), connections[slot].role == .client,
-      connections[slot].session == session, connections[slot].phase == .helloing
-    else {
+    guard let slot = helloing(session, source) else {
       counters.drop(.staleAccept)
       return
     }
     accepted(slot, by: accept, at: now)
+  }
+
+  private mutating func receiveCookie(
+    _ packet: Packet, _ datagram: Span<UInt8>, session: UInt64, _ source: DatagramSource,
+    at now: Instant
+  ) {
+    guard packet.payload.count >= Cookie.size,
+      let cookie = Cookie(datagram, at: packet.payload.lowerBound)
+    else {
+      counters.drop(.short)
+      return
+    }
+    guard let slot = helloing(session, source) else {
+      counters.drop(.staleAccept)
+      return
+    }
+    challenged(slot, cookie, at: now)
+  }
+
+  /// The client that waits for the answer to its hello, if that is its session and its socket.
+  private func helloing(_ session: UInt64, _ source: DatagramSource) -> Int? {
+    guard let slot = owner(source.socket), connections[slot].role == .client,
+      connections[slot].phase == .helloing, connections[slot].session == session
+    else { return nil }
+    return slot
   }
 
   // MARK: Close
@@ -283,9 +327,7 @@ extension Endpoint {
       receiveUnknownSession(session, source, at: now)
     } else if let slot = connStatus.slot(session, in: connections), isOn(slot, source) {
       closedByPeer(slot, reason, at: now)
-    } else if let slot = owner(source.socket), connections[slot].role == .client,
-      connections[slot].phase == .helloing, connections[slot].session == session
-    {
+    } else if let slot = helloing(session, source) {
       refused(slot, reason, at: now)
     } else if let stone = tombstones.slot(session: session) {
       tombstoneAnswered(stone)
@@ -311,66 +353,5 @@ extension Endpoint {
       return
     }
     lose(slot, .unknownSession, at: now)
-  }
-
-  // MARK: Implicit peers
-
-  /// A packet without a session: only a listener that says so takes it, and only the notes' five
-  /// kinds.
-  private mutating func receiveImplicit(
-    _ packet: Packet, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
-  ) -> Int? {
-    guard let listener = owner(source.socket), connections[listener].role == .listener,
-      connections[listener].phase == .open, let state = connections[listener].listenerState,
-      state.options.implicitPeers, packet.kind.rawValue <= PacketKind.close.rawValue
-    else {
-      counters.drop(.noSession)
-      return nil
-    }
-    let key = ImplicitPeers.Key(socket: source.socket, remote: source.remote)
-    if case .live(let slot) = implicitPeers.entry(key) {
-      heard(slot, at: now)
-      dispatch(packet, datagram, slot, at: now)
-      return slot
-    }
-    switch packet.kind {
-    case .close:
-      counters.drop(.staleClose)
-      return nil
-    case .reply:
-      counters.drop(.staleReply)
-      return nil
-    case .heartbeat where implicitPeers.entry(key) != nil:
-      counters.drop(.tombstone)
-      return nil
-    default:
-      break
-    }
-    guard let slot = addImplicit(key, listener, state, source, at: now) else { return nil }
-    dispatch(packet, datagram, slot, at: now)
-    return slot
-  }
-
-  private mutating func addImplicit(
-    _ key: ImplicitPeers.Key, _ listener: Int, _ state: ListenerState, _ source: DatagramSource,
-    at now: Instant
-  ) -> Int? {
-    var record = serverRecord(listener, .udp, remote: source.remote, local: source.local)
-    record.socket = source.socket
-    record.session = newSession(under: state.steering)
-    record.flags.insert(.implicit)
-    guard state.connections.count < Int(state.options.maxConnections),
-      let slot = connections.insert(record)
-    else {
-      counters.drop(.connectionsFull)
-      return nil
-    }
-    link(slot, to: listener)
-    implicitPeers.add(key, slot: slot)
-    let lost = UInt32(clamping: state.options.lost.millisecondsRoundedUp)
-    open(
-      slot, peer: Introduction(session: 0, lostAfter: lost, largest: .max), at: now)
-    emit(.connectionReady, slot)
-    return slot
   }
 }

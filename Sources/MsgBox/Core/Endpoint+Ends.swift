@@ -9,7 +9,7 @@ extension Endpoint {
     connections[slot].lastSent = now
     if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
     connStatus.add(slot, in: connections)
-    if connections[slot].role == .server, peer.session != 0,
+    if connections[slot].role == .server, connections[slot].transport == .udp, peer.session != 0,
       bySendSession.slot(peer.session, in: connections) == nil
     {
       bySendSession.add(slot, in: connections)
@@ -61,16 +61,15 @@ extension Endpoint {
       sweepRotation(Int(connections[slot].beats))
       let flags = connections[slot].flags
       if flags.contains(.isIndexed) { bySendSession.remove(slot, in: connections) }
-      if flags.contains(.implicit) {
-        let (socket, remote) = (connections[slot].socket, connections[slot].remote)
-        implicitPeers.end(ImplicitPeers.Key(socket: socket, remote: remote), at: now)
-      }
+      if flags.contains(.implicit) { forgetImplicit(slot, at: now) }
+      forgetChange(slot)
     }
     abandonSocket(slot)
     connections[slot].phase = .ended
     removeAllRequests(slot)
     if let traffic = connections[slot].traffic {
       timers.cancel(&traffic.recoveryTimer)
+      timers.cancel(&traffic.getsTimer)
       timers.cancel(&traffic.reassemblyTimer)
       timers.cancel(&traffic.expiryTimer)
       traffic.reassembly = nil
@@ -230,7 +229,7 @@ extension Endpoint {
         socket: socket, remote: connections[slot].remote, local: connections[slot].local,
         reason: reason, repeatsLeft: repeats, expiry: expiry)
       if let index = tombstones.insert(stone) {
-        if repeats > 0 { sockets[Int(socket.rawValue)].repeatingCloses += 1 }
+        if repeats > 0 { sockets[Int(socket.rawValue)].waitingForMore().repeatingCloses += 1 }
         let due = repeats > 0 ? now + Tombstones.repeatGap : expiry
         tombstones[index].timer = timers.schedule(.tombstone, index, at: due)
       }
@@ -262,7 +261,7 @@ extension Endpoint {
     } else {
       tombstones[stone].timer = timers.schedule(.tombstone, stone, at: expiry)
     }
-    sockets[Int(socket.rawValue)].repeatingCloses -= 1
+    sockets[Int(socket.rawValue)].waiting?.repeatingCloses -= 1
     finishIfIdle(socket)
   }
 

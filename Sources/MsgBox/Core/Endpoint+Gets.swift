@@ -4,29 +4,45 @@ extension Endpoint {
   mutating func get(
     _ message: Span<UInt8>, _ slot: Int, context: UInt, timeout: Interval?, at now: Instant
   ) -> Result<Handle, Status> {
-    let traffic = traffic(slot)
+    if connections[slot].traffic == nil { makeTraffic(slot) }
+    guard let traffic = unsafe borrowedTraffic(slot) else { return .failure(.ended) }
+    return unsafe traffic._withUnsafeGuaranteedRef {
+      get(message, slot, $0, context: context, timeout: timeout, at: now)
+    }
+  }
+
+  @inline(never)
+  private mutating func get(
+    _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, context: UInt, timeout: Interval?,
+    at now: Instant
+  ) -> Result<Handle, Status> {
     let isImplicit = connections[slot].flags.contains(.implicit)
     guard gets.hasRoom, let replyID = freeReplyID(traffic, at: now) else { return .failure(.busy) }
     let messageID = isImplicit ? nil : traffic.nextMessageID
     let head = MessageHead(kind: .request, replyID: replyID, messageID: messageID)
-    let status = queue(head, message, slot, traffic, at: now)
-    guard status == .ok else { return .failure(status) }
+    let hasJoined = join(head, message, slot, traffic)
+    if !hasJoined, !write(head, message, slot, traffic) {
+      let status = queue(head, message, slot, traffic, at: now)
+      guard status == .ok else { return .failure(status) }
+    }
     traffic.lastReplyID = replyID
     if !isImplicit { traffic.nextMessageID &+= 1 }
     var get = WaitingGet(
       connection: UInt32(truncatingIfNeeded: slot), replyID: replyID, messageID: messageID,
       context: context)
     get.deadline = now + (timeout ?? traffic.getTimeout)
-    let isUDP = connections[slot].transport == .udp
-    let isSingle = message.count <= singlePacketRoom(slot, head)
-    get.isTracked = isUDP && !isSingle
-    get.maySendAgain = isUDP && isSingle && !isImplicit
-    if connections[slot].phase == .open { Self.left(&get, traffic, at: now) }
-    guard let index = gets.insert(get) else { return .failure(.busy) }
+    if hasJoined {
+      get.maySendAgain = true
+    } else if connections[slot].transport == .udp {
+      get.isTracked = message.count > singlePacketRoom(slot, head)
+      get.maySendAgain = !get.isTracked && !isImplicit
+    }
+    if hasJoined || connections[slot].phase == .open { Self.left(&get, traffic, at: now) }
+    get.due = due(get, traffic, at: now)
+    guard let index = gets.insert(get, to: &traffic.waitingGets) else { return .failure(.busy) }
     traffic.replyIDs.add(replyID, get: index)
-    gets.append(index, to: &traffic.waitingGets)
     if get.maySendAgain { getPayloads.keep(message, of: index) }
-    gets[index].timer = timers.schedule(.get, index, at: due(get, traffic, at: now))
+    time(index, due: get.due, slot, traffic)
     return .success(
       Handle(box: configuration.box, slot: index, generation: gets.generation(index)))
   }
@@ -38,15 +54,14 @@ extension Endpoint {
     return freeReplyIDBesideQuarantine(traffic, at: now)
   }
 
+  @inline(never)
   private func freeReplyIDBesideQuarantine(_ traffic: Traffic, at now: Instant) -> UInt16? {
-    if !traffic.quarantined.isEmpty {
-      releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
-      if traffic.replyIDs.count + traffic.quarantined.count >= Int(UInt16.max) {
-        releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1)
-      }
-      guard traffic.replyIDs.count + traffic.quarantined.count < Int(UInt16.max) else {
-        return nil
-      }
+    releaseQuarantine(traffic, olderThan: .seconds(30), at: now)
+    if traffic.replyIDs.count + traffic.quarantined.count >= Int(UInt16.max) {
+      releaseQuarantine(traffic, olderThan: .seconds(5), at: now, atMost: 1)
+    }
+    guard traffic.replyIDs.count + traffic.quarantined.count < Int(UInt16.max) else {
+      return nil
     }
     return traffic.replyIDs.next(after: traffic.lastReplyID, reserved: traffic.quarantined)
   }
@@ -63,7 +78,58 @@ extension Endpoint {
     }
   }
 
-  // MARK: Sending again
+  // MARK: When they are looked at
+
+  // Gets are asked with much the same patience one after the other, and most are answered long
+  // before it ends. So those that are due in the order of asking have one timer together, at the
+  // time of the first of them, or of one that was answered since; any other has its own.
+
+  /// Sees to it that a get, the last of its connection's, is looked at when it is due.
+  @inline(__always)
+  private mutating func time(_ index: Int, due: Instant, _ slot: Int, _ traffic: Traffic) {
+    let isFirst = traffic.firstUntimed == ConnectionRecord.noSlot
+    guard isFirst || due >= traffic.untimedDue else {
+      gets[index].timer = timers.schedule(.get, index, at: due)
+      return
+    }
+    if isFirst { traffic.firstUntimed = UInt32(truncatingIfNeeded: index) }
+    traffic.untimedDue = due
+    if traffic.getsTimer == .none || isFirst && due < traffic.getsTimerDue {
+      armGets(slot, traffic, at: due)
+    }
+  }
+
+  @inline(never)
+  private mutating func armGets(_ slot: Int, _ traffic: Traffic, at due: Instant) {
+    timers.cancel(&traffic.getsTimer)
+    traffic.getsTimerDue = due
+    traffic.getsTimer = timers.schedule(.gets, slot, at: due)
+  }
+
+  /// A get ends, or gets a timer of its own: another is the first of those that have none.
+  @inline(__always)
+  private func passUntimed(_ index: Int, _ traffic: Traffic) {
+    guard traffic.firstUntimed == UInt32(truncatingIfNeeded: index) else { return }
+    var next = gets[index].links.next
+    while next != ConnectionRecord.noSlot, gets[Int(next)].timer != .none {
+      next = gets[Int(next)].links.next
+    }
+    traffic.firstUntimed = next
+  }
+
+  /// Looks at the gets without timers of their own that are due.
+  mutating func getsTimer(_ slot: Int, at now: Instant) {
+    guard let traffic = connections[slot].traffic else { return }
+    traffic.getsTimer = .none
+    while traffic.firstUntimed != ConnectionRecord.noSlot {
+      let first = Int(traffic.firstUntimed)
+      guard gets[first].due <= now else {
+        return armGets(slot, traffic, at: gets[first].due)
+      }
+      passUntimed(first, traffic)
+      getTimer(first, at: now)
+    }
+  }
 
   /// A request that waited for its connection was handed to what sends it: from here on its reply
   /// is waited for.
@@ -73,6 +139,7 @@ extension Endpoint {
   }
 
   /// A request was packed, or handed to the outbox or the stream.
+  @inline(__always)
   private static func left(_ get: inout WaitingGet, _ traffic: Traffic, at now: Instant) {
     get.sentAt = now
     get.sendings = 1
@@ -88,9 +155,12 @@ extension Endpoint {
     return min(get.deadline, now + traffic.replyTimer.timeout(attempt: attempt))
   }
 
+  /// Gives a get a timer of its own, at its next time.
   private mutating func armGet(_ index: Int, _ traffic: Traffic, at now: Instant) {
+    passUntimed(index, traffic)
     timers.cancel(&gets[index].timer)
-    gets[index].timer = timers.schedule(.get, index, at: due(gets[index], traffic, at: now))
+    gets[index].due = due(gets[index], traffic, at: now)
+    gets[index].timer = timers.schedule(.get, index, at: gets[index].due)
   }
 
   /// A get has waited long enough for its reply, or to be sent again.
@@ -104,6 +174,8 @@ extension Endpoint {
     if isToBeSentAgain(get, slot, traffic) { sendAgain(index, slot, traffic, at: now) }
     armGet(index, traffic, at: now)
   }
+
+  // MARK: Sending again
 
   /// Whether another copy of a request may help: not of one that the system has not taken yet, nor
   /// while it takes nothing, nor if the reply is coming.
@@ -120,32 +192,31 @@ extension Endpoint {
   ) {
     let get = gets[index]
     let head = MessageHead(kind: .request, replyID: get.replyID, messageID: get.messageID)
-    // Taken out, so that it is no second reference to it.
-    let payload = getPayloads.take(index)
-    pack(head, payload.span, slot, traffic, counts: false, at: now)
-    getPayloads.put(payload, index)
+    getPayloads.read(index, into: &repeated)
+    packRepeated(head, slot, traffic, at: now)
     gets[index].sendings = get.sendings == .max ? .max : get.sendings + 1
     gets[index].datagram = traffic.openDatagram
-    traffic.resent &+= 1
   }
 
   // MARK: Outcomes
 
-  mutating func removeGet(_ index: Int) {
-    timers.cancel(&gets[index].timer)
-    let get = gets[index]
-    if let traffic = connections[Int(get.connection)].traffic {
-      traffic.replyIDs.remove(get.replyID)
-      gets.unlink(index, from: &traffic.waitingGets)
+  @inline(__always)
+  mutating func removeGet(_ index: Int, _ traffic: Traffic) {
+    if gets[index].timer == .none {
+      passUntimed(index, traffic)
+    } else {
+      timers.cancel(&gets[index].timer)
     }
-    if get.maySendAgain { getPayloads.release(index) }
-    gets.remove(index)
+    traffic.replyIDs.remove(gets[index].replyID)
+    if gets[index].maySendAgain { getPayloads.release(index) }
+    gets.remove(index, from: &traffic.waitingGets)
   }
 
   /// A get ends without its reply.
   mutating func failGet(_ index: Int, _ status: Status) {
     let get = gets[index]
-    removeGet(index)
+    guard let traffic = connections[Int(get.connection)].traffic else { return }
+    removeGet(index, traffic)
     emit(.replyMissing, Int(get.connection), status, getContext: get.context)
   }
 

@@ -60,6 +60,10 @@ extension Endpoint {
       let state = connections[owner].listenerState
     else { return false }
     state.reportedAcceptFailure = false
+    guard state.hasRoom(for: remote.ip) else {
+      counters.drop(.prefixFull)
+      return false
+    }
     if state.awaitingStreams.count >= configuration.maxPendingHellos,
       let oldest = state.awaitingStreams.first
     {
@@ -74,6 +78,7 @@ extension Endpoint {
       return false
     }
     connections.append(slot, to: &state.awaitingStreams)
+    state.prefixes.add(remote.ip)
     claim(socket, .stream, owner: slot)
     connections[slot].timer = timers.schedule(
       .connection, slot, at: now + state.options.connectTimeout)
@@ -108,8 +113,11 @@ extension Endpoint {
   // MARK: Hellos
 
   /// Answers a hello with an accept. No connection comes of it before the client has shown that the
-  /// accept arrived.
-  mutating func receiveHello(_ hello: Introduction, _ source: DatagramSource, at now: Instant) {
+  /// accept arrived; and when many hellos are pending, nothing at all is kept of it before the
+  /// client has brought a cookie back.
+  mutating func receiveHello(
+    _ hello: Introduction, _ cookie: Cookie, _ source: DatagramSource, at now: Instant
+  ) {
     guard let listener = owner(source.socket), connections[listener].phase == .open,
       connections[listener].role == .listener, let state = connections[listener].listenerState
     else {
@@ -123,12 +131,18 @@ extension Endpoint {
       sendAccept(known)
       return
     }
-    guard state.connections.count < Int(state.options.maxConnections), connections.hasRoom else {
-      counters.drop(.connectionsFull)
-      if answerBudget.spend(on: source.remote.ip, at: now) {
-        answer(.close(.overload), session: hello.session, source)
-      }
-      return
+    guard hasRoom(state) || state.implicitPeers.first != nil, connections.hasRoom else {
+      return refuse(hello, .connectionsFull, source, at: now)
+    }
+    guard state.hasRoom(for: source.remote.ip) else {
+      return refuse(hello, .prefixFull, source, at: now)
+    }
+    guard
+      !wantsCookie(state, source)
+        || cookies.isGood(cookie, source.remote, hello.session, at: now, random: &random)
+    else {
+      counters.drop(.pendingFull)
+      return sendCookie(hello, state, source, at: now)
     }
     if state.pendingHellos.count >= configuration.maxPendingHellos,
       let oldest = state.pendingHellos.first
@@ -139,6 +153,44 @@ extension Endpoint {
       removePendingHello(oldest)
     }
     addPendingHello(hello, listener, state, source, at: now)
+  }
+
+  /// Answers a hello for which there is no room.
+  private mutating func refuse(
+    _ hello: Introduction, _ reason: DropReason, _ source: DatagramSource, at now: Instant
+  ) {
+    counters.drop(reason)
+    if answerBudget.spend(on: source.remote.ip, at: now) {
+      answer(.close(.overload), session: hello.session, source)
+    }
+  }
+
+  /// Whether so many hellos are pending that more are kept only of those who get answers.
+  private func wantsCookie(_ state: ListenerState, _ source: DatagramSource) -> Bool {
+    state.pendingHellos.count > configuration.maxPendingHellos / 2
+      || state.isCrowded(by: source.remote.ip)
+  }
+
+  func hasRoom(_ state: ListenerState) -> Bool {
+    state.connections.count < Int(state.options.maxConnections)
+  }
+
+  private mutating func sendCookie(
+    _ hello: Introduction, _ state: ListenerState, _ source: DatagramSource, at now: Instant
+  ) {
+    let waiting = sockets[Int(source.socket.rawValue)].waiting?.out.count ?? 0
+    guard waiting < CookieBudget.room else { return counters.drop(.sendFailed) }
+    // While answers leave as fast as hellos come, each gets its cookie: else who forges a prefix would
+    // keep out everybody in it.
+    guard
+      waiting < CookieBudget.free
+        || cookieBudget.spend(on: source.remote.ip, waiting: waiting, at: now, random: &random)
+    else {
+      return counters.drop(.answerBudget)
+    }
+    let cookie = cookies.make(
+      source.remote, hello.session, steering: state.steering, at: now, random: &random)
+    answer(.cookie(cookie), session: hello.session, source)
   }
 
   private mutating func addPendingHello(
@@ -153,6 +205,7 @@ extension Endpoint {
       counters.drop(.pendingFull)
       return
     }
+    state.prefixes.add(source.remote.ip)
     let expiry = now + PendingHellos.lifetime
     pendingHellos[slot].timer = timers.schedule(.pendingHello, slot, at: expiry)
     sendAccept(slot)
@@ -172,7 +225,8 @@ extension Endpoint {
     removePendingHello(pending)
     let listener = Int(hello.listener)
     guard let state = connections[listener].listenerState else { return nil }
-    guard state.connections.count < Int(state.options.maxConnections) else {
+    makeRoom(state, at: now)
+    guard hasRoom(state) else {
       counters.drop(.connectionsFull)
       return nil
     }
@@ -198,6 +252,7 @@ extension Endpoint {
     timers.cancel(&pendingHellos[pending].timer)
     let listener = Int(pendingHellos[pending].listener)
     guard let state = connections[listener].listenerState else { return }
+    state.prefixes.remove(pendingHellos[pending].remote.ip)
     pendingHellos.remove(pending, from: &state.pendingHellos)
   }
 
@@ -206,6 +261,7 @@ extension Endpoint {
   mutating func link(_ slot: Int, to listener: Int) {
     guard let state = connections[listener].listenerState else { return }
     connections.append(slot, to: &state.connections)
+    state.prefixes.add(connections[slot].remote.ip)
   }
 
   mutating func unlink(_ slot: Int) {
@@ -214,6 +270,7 @@ extension Endpoint {
       let state = connections[Int(listener)].listenerState
     else { return }
     connections.unlink(slot, from: &state.connections)
+    state.prefixes.remove(connections[slot].remote.ip)
   }
 
   // MARK: End

@@ -91,7 +91,7 @@ extension Endpoint {
     let sent = now.since(connections[slot].lastSent)
     guard sent < half else { return true }
     // Only at the visit after a beat, or if something was sent about then: data are no beats.
-    return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 8
+    return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 6
       && connections[slot].flags.remove(.beatsSoon) != nil
   }
 
@@ -145,7 +145,7 @@ extension Endpoint {
   ) {
     guard silence < options.suspect else { return probe(slot, at: now) }
     let left = Interval(nanoseconds: options.suspect.nanoseconds &- silence.nanoseconds)
-    guard left <= rotations[Int(connections[slot].beats)].half, mayChallenge(slot),
+    guard left <= rotations[Int(connections[slot].beats)].round, mayChallenge(slot),
       connections[slot].timer == .none
     else { return }
     connections[slot].timer = timers.schedule(.connection, slot, at: now + left)
@@ -158,6 +158,9 @@ extension Endpoint {
     sendChallenge(slot, at: now)
     return true
   }
+
+  /// The time between two challenges of a silent peer.
+  private static let challengeGap = Interval.seconds(1)
 
   private mutating func sendChallenge(_ slot: Int, at now: Instant) {
     sendControl(
@@ -180,13 +183,17 @@ extension Endpoint {
     return (token ^ token >> 32) & ~Self.tokenTime | time
   }
 
-  /// A path response: it tells the round trip, if it answers a challenge of ours.
+  /// A path response: it tells the round trip, if it answers a challenge of ours and comes before
+  /// the next one is due. One that is older may be a copy: believed, it would make the probe timeout
+  /// three times its age.
   mutating func receivePathResponse(_ token: UInt64?, _ slot: Int, at now: Instant) {
+    if let token, refusesChange(token, slot) { return }
     guard let token, token == challengeToken(slot, time: token & Self.tokenTime) else {
       return drop(.staleResponse, slot)
     }
-    let time = (now.nanoseconds / 1000 &- token) & Self.tokenTime
-    sampleRoundTrip(slot, Interval(nanoseconds: max(time, 1) * 1000))
+    let microseconds = (now.nanoseconds / 1000 &- token) & Self.tokenTime
+    let time = Interval(nanoseconds: max(microseconds, 1) * 1000)
+    if time <= Self.challengeGap { sampleRoundTrip(slot, time) }
   }
 
   mutating func heard(_ slot: Int, at now: Instant) {
@@ -203,7 +210,7 @@ extension Endpoint {
 
   mutating func armOpen(_ slot: Int, at now: Instant) {
     var due: Instant?
-    if connections[slot].flags.contains(.suspect) { due = now + .seconds(1) }
+    if connections[slot].flags.contains(.suspect) { due = now + Self.challengeGap }
     if let state = connections[slot].clientState, owesConfirmation(slot, state) {
       due = min(due ?? state.nextHello, state.nextHello)
     }
@@ -263,6 +270,7 @@ extension Endpoint {
       switch due.kind {
       case .connection: connectionTimer(due.index, at: now, drainedAt: drainedAt)
       case .get: getTimer(due.index, at: now)
+      case .gets: getsTimer(due.index, at: now)
       case .recovery: recoveryTimer(due.index, at: now)
       case .reassembly: reassemblyTimer(due.index, at: now)
       case .expiry: expiryTimer(due.index, at: now)
@@ -270,6 +278,7 @@ extension Endpoint {
         pendingHellos[due.index].timer = .none
         removePendingHello(due.index)
       case .tombstone: tombstoneTimer(due.index, at: now)
+      case .pathChange: changeTimer(due.index, at: now)
       case .linger: lingerTimer(SocketID(rawValue: UInt32(due.index)))
       }
     }
@@ -299,15 +308,18 @@ extension Endpoint {
   }
 
   /// Whether something waits to be sent on a socket that is not blocked.
-  package var hasOutput: Bool {
-    !ready.isEmpty || !nextRound.isEmpty || !readySockets.isEmpty || !readyStreams.isEmpty
+  package var hasOutput: Bool { hasDatagrams || !readyStreams.isEmpty }
+
+  /// The same of what goes over UDP.
+  package var hasDatagrams: Bool {
+    !ready.isEmpty || !nextRound.isEmpty || !readySockets.isEmpty
   }
 
   /// When `handleTimeout` has something to do; nil if never.
   package var nextTimer: Instant? {
     var earliest = timers.nextDeadline
-    for rotation in rotations {
-      if let visit = rotation.nextVisit { earliest = min(earliest ?? visit, visit) }
+    for index in rotations.indices {
+      if let visit = rotations[index].nextVisit { earliest = min(earliest ?? visit, visit) }
     }
     if let ghost = implicitPeers.nextDeadline { earliest = min(earliest ?? ghost, ghost) }
     return earliest

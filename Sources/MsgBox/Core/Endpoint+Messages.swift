@@ -10,13 +10,54 @@ extension Endpoint {
     case .oneWay, .reliable:
       tell(.message, slot, payload)
     case .request:
-      receiveRequest(
-        header, messageID: messageID, payload: payload, slot, isTracked: isTracked, at: now)
+      let request = take(
+        request: header.replyID, messageID, isWhole: header.numPackets == 1, slot, traffic(slot),
+        isTracked: isTracked, at: now)
+      if let request { tell(.request, slot, payload, word: request) }
     case .reply:
-      receiveReply(header, messageID: messageID, payload: payload, slot, at: now)
+      let context = take(reply: header.replyID, messageID, slot, traffic(slot), at: now)
+      if let context { tell(.reply, slot, payload, word: context) }
     default:
       drop(.kind, slot)
     }
+  }
+
+  /// Takes in a request or a reply that came whole, and tells of it, if nobody counts what waits; the
+  /// caller counts that it came. False if there is nothing to tell.
+  @inline(__always)
+  mutating func receiveFreely(
+    isRequest: Bool, _ replyID: UInt16, _ messageID: UInt32, _ payload: Payload, _ slot: Int,
+    at now: Instant
+  ) -> Bool {
+    if connections[slot].traffic == nil { makeTraffic(slot) }
+    guard let traffic = unsafe borrowedTraffic(slot) else { return false }
+    let word = unsafe traffic._withUnsafeGuaranteedRef {
+      isRequest
+        ? takeWhole(request: replyID, messageID, slot, $0, at: now)
+        : takeWhole(reply: replyID, messageID, slot, $0, at: now)
+    }
+    guard let word else { return false }
+    events.append(
+      WaitingEvent(
+        word: word, slot: UInt32(truncatingIfNeeded: slot), payload: payload,
+        kind: isRequest ? .request : .reply))
+    return true
+  }
+
+  @inline(never)
+  private mutating func takeWhole(
+    request replyID: UInt16, _ messageID: UInt32, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) -> UInt64? {
+    take(
+      request: replyID, messageID, isWhole: true, slot, traffic, isTracked: arriving != nil,
+      at: now)
+  }
+
+  @inline(never)
+  private mutating func takeWhole(
+    reply replyID: UInt16, _ messageID: UInt32, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) -> UInt64? {
+    take(reply: replyID, messageID, slot, traffic, at: now)
   }
 
   /// Tells of a message that came. `word` is the handle of a request, the context of a reply's get.
@@ -42,40 +83,44 @@ extension Endpoint {
 
   // MARK: Requests
 
-  private mutating func receiveRequest(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, _ slot: Int,
+  /// Takes in a request that is to be told of: returns its handle; nil if it came before, or there
+  /// is something wrong with it. `isWhole` says that it came in one packet.
+  @inline(__always)
+  mutating func take(
+    request replyID: UInt16, _ messageID: UInt32?, isWhole: Bool, _ slot: Int, _ traffic: Traffic,
     isTracked: Bool, at now: Instant
-  ) {
+  ) -> UInt64? {
     let isImplicit = connections[slot].flags.contains(.implicit)
-    guard header.replyID != 0, isImplicit || messageID != nil else {
-      return drop(.malformed, slot)
+    guard replyID != 0, isImplicit || messageID != nil else {
+      drop(.malformed, slot)
+      return nil
     }
-    let traffic = traffic(slot)
     let isNumbered = connections[slot].transport == .udp && !isImplicit
     // One of several packets was new when the first of them came.
-    if isNumbered, header.numPackets == 1, let messageID,
-      traffic.requestWindow?.contains(messageID) == true
-    {
-      return repeatReply(header.replyID, messageID, slot, traffic, at: now)
+    if isNumbered, isWhole, let messageID, traffic.requestWindow.contains(messageID) {
+      repeatReply(replyID, messageID, slot, traffic, at: now)
+      return nil
     }
-    guard makeRoom(forRequestOf: slot, traffic, isTracked: isTracked) else {
-      return refuse(.requestsFull, slot)
+    let hasRoom = requests.hasRoom && traffic.openRequests.count < Int(UInt16.max)
+    guard hasRoom || makeRoom(forRequestOf: slot, traffic, isTracked: isTracked),
+      let index = requests.insert(
+        OpenRequest(
+          connection: UInt32(truncatingIfNeeded: slot), replyID: replyID,
+          messageID: isImplicit ? nil : messageID, isTracked: isTracked && !isImplicit),
+        to: &traffic.openRequests)
+    else {
+      refuse(.requestsFull, slot)
+      return nil
     }
-    let request = OpenRequest(
-      connection: UInt32(slot), replyID: header.replyID,
-      messageID: isImplicit ? nil : messageID,
-      isTracked: isTracked && !isImplicit)
-    guard let index = requests.insert(request) else { return refuse(.requestsFull, slot) }
     if isNumbered, let messageID {
-      if traffic.requestWindow == nil {
+      if traffic.requestWindow.isEmpty {
         traffic.requestWindow = RequestWindow(startingWith: messageID, at: now)
       }
-      _ = traffic.requestWindow?.insert(messageID, at: now)
+      _ = traffic.requestWindow.insert(messageID, at: now)
     }
-    requests.append(index, to: &traffic.openRequests)
-    let handle = Handle(
-      box: configuration.box, slot: index, generation: requests.generation(index))
-    tell(.request, slot, payload, word: handle.rawValue)
+    return Handle(
+      box: configuration.box, slot: index, generation: requests.generation(index)
+    ).rawValue
   }
 
   /// Makes room for one more open request of a connection.
@@ -85,6 +130,7 @@ extension Endpoint {
   /// oldest: it is drawn almost surely, and what it holds is old, or it would not hold so much. A
   /// request that comes in datagrams that are acknowledged cannot come again, so at worst it takes
   /// the place of an older one of its own.
+  @inline(never)
   private mutating func makeRoom(
     forRequestOf slot: Int, _ traffic: Traffic, isTracked: Bool
   ) -> Bool {
@@ -122,6 +168,7 @@ extension Endpoint {
   }
 
   /// A request came again: its reply is sent again, if it is made and kept.
+  @inline(never)
   private mutating func repeatReply(
     _ replyID: UInt16, _ messageID: UInt32, _ slot: Int, _ traffic: Traffic, at now: Instant
   ) {
@@ -131,30 +178,37 @@ extension Endpoint {
       traffic.replyCache?.take(
         messageID: messageID, replyID: replyID, at: now, into: &repeated) == .reply
     else { return }
-    traffic.resent &+= 1
     let head = MessageHead(kind: .reply, replyID: replyID, messageID: messageID)
+    packRepeated(head, slot, traffic, at: now)
+  }
+
+  /// Sends the payload at hand, which was sent before.
+  mutating func packRepeated(
+    _ head: MessageHead, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) {
+    traffic.resent &+= 1
     let bytes = repeated
     pack(head, bytes.span, slot, traffic, counts: false, at: now)
   }
 
+  /// Whether a reply is kept: over UDP its request may come again, and one packet holds it.
+  func isCached(_ head: MessageHead, _ count: Int, _ slot: Int) -> Bool {
+    connections[slot].transport == .udp && count <= singlePacketRoom(slot, head)
+  }
+
   /// Keeps a reply that was just queued, for a request that comes again.
+  @inline(__always)
   mutating func cacheReply(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, at now: Instant
+    _ messageID: UInt32, _ replyID: UInt16, _ message: Span<UInt8>, _ traffic: Traffic,
+    at now: Instant
   ) {
-    guard connections[slot].transport == .udp, let messageID = head.messageID,
-      message.count <= singlePacketRoom(slot, head)
-    else { return }
     if traffic.replyCache == nil { traffic.replyCache = ReplyCache() }
-    traffic.replyCache?.add(
-      messageID: messageID, replyID: head.replyID, bytes: message, at: now)
+    traffic.replyCache?.add(messageID: messageID, replyID: replyID, bytes: message, at: now)
   }
 
   mutating func removeRequest(_ index: Int) {
-    let request = requests[index]
-    if let traffic = connections[Int(request.connection)].traffic {
-      requests.unlink(index, from: &traffic.openRequests)
-    }
-    requests.remove(index)
+    guard let traffic = connections[Int(requests[index].connection)].traffic else { return }
+    requests.remove(index, from: &traffic.openRequests)
   }
 
   mutating func removeAllRequests(_ slot: Int) {
@@ -173,25 +227,32 @@ extension Endpoint {
     return index
   }
 
-  private mutating func receiveReply(
-    _ header: PacketHeader, messageID: UInt32?, payload: Payload, _ slot: Int, at now: Instant
-  ) {
-    let traffic = traffic(slot)
-    guard let index = waitingGet(header.replyID, messageID, traffic) else {
-      return drop(.staleReply, slot)
+  /// Takes in a reply that is to be told of: returns the context of its get, which has ended; nil if
+  /// none waits for it.
+  @inline(__always)
+  mutating func take(
+    reply replyID: UInt16, _ messageID: UInt32?, _ slot: Int, _ traffic: Traffic, at now: Instant
+  ) -> UInt64? {
+    guard let index = waitingGet(replyID, messageID, traffic) else {
+      drop(.staleReply, slot)
+      return nil
     }
-    let get = gets[index]
     // Of a request that was sent twice nobody knows which copy was answered (Karn), and how long
     // many packets take says nothing of one.
-    if get.maySendAgain, get.sendings == 1, !get.hasPartOfReply {
-      traffic.replyTimer.sample(now.since(get.sentAt))
+    if gets[index].maySendAgain, gets[index].sendings == 1, !gets[index].hasPartOfReply {
+      traffic.replyTimer.sample(now.since(gets[index].sentAt))
     }
-    if get.isTracked, let messageID, let outbox = traffic.outbox {
-      // A reply says that its request arrived, whatever became of the acknowledgements.
-      outbox.settleRequest(messageID)
-      takeOutcomes(slot, traffic, outbox)
-    }
-    removeGet(index)
-    tell(.reply, slot, payload, word: UInt64(get.context))
+    if gets[index].isTracked, let messageID { settleRequest(messageID, slot, traffic) }
+    let context = gets[index].context
+    removeGet(index, traffic)
+    return UInt64(context)
+  }
+
+  /// A reply says that its request arrived, whatever became of the acknowledgements.
+  @inline(never)
+  private mutating func settleRequest(_ messageID: UInt32, _ slot: Int, _ traffic: Traffic) {
+    guard let outbox = traffic.outbox else { return }
+    outbox.settleRequest(messageID)
+    takeOutcomes(slot, traffic, outbox)
   }
 }

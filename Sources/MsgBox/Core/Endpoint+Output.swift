@@ -14,7 +14,7 @@ extension Endpoint {
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic, counts: Bool,
     isAlone: Bool = false, at now: Instant?
   ) {
-    let session = sendSession(slot)
+    let session = connections[slot].sendSession
     if isAlone { seal(slot, traffic, at: now) }
     if traffic.builder?.append(head, session: session, payload: message) != true {
       seal(slot, traffic, at: now)
@@ -69,10 +69,13 @@ extension Endpoint {
 
   // MARK: Turns
 
-  /// A turn of the loop begins: it may send `turnDatagrams` datagrams.
+  /// A turn of the loop begins: it may send `turnDatagrams` datagrams of connections, and four times
+  /// as many that belong to no connection's queue. Those are small, and strangers who are not
+  /// answered come again: an answer that is not sent helps only who floods.
   package mutating func beginTurn() {
     turnDatagramsLeft = Int(limits.turnDatagrams)
-    turnControlsLeft = (turnDatagramsLeft + 1) / 2
+    turnControlsLeft = turnDatagramsLeft * 4
+    turnControlsFirst = (turnDatagramsLeft + 1) / 2
   }
 
   /// A connection has something to send.
@@ -125,17 +128,17 @@ extension Endpoint {
   package mutating func pollTransmit(into buffer: inout MutableSpan<UInt8>, at now: Instant)
     -> Transmit?
   {
-    guard turnDatagramsLeft > 0 else { return nil }
     // What belongs to no connection's queue is small and goes first, but others decide how much of
-    // it there is: it has half of a turn before them. What they leave of the rest is for it too;
-    // and a round may end a connection, whose close then waits at its socket.
+    // it there is: some of it goes before the connections and the rest behind them. A round may end
+    // a connection, whose close then waits at its socket.
     var first: Transmit?
-    if turnControlsLeft > 0, !readySockets.isEmpty { first = nextOfSocket(into: &buffer) }
-    if first != nil { turnControlsLeft -= 1 }
+    if turnControlsFirst > 0, !readySockets.isEmpty {
+      turnControlsFirst -= 1
+      first = nextOfSocket(into: &buffer)
+    }
     guard
       let transmit = first ?? nextOfRound(into: &buffer, at: now) ?? nextOfSocket(into: &buffer)
     else { return nil }
-    turnDatagramsLeft -= 1
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(transmit.count)
     return transmit
@@ -143,16 +146,17 @@ extension Endpoint {
 
   /// The next datagram that belongs to no connection's queue.
   private mutating func nextOfSocket(into buffer: inout MutableSpan<UInt8>) -> Transmit? {
-    while let socket = readySockets.first {
+    while turnControlsLeft > 0, let socket = readySockets.first {
       let index = Int(socket.rawValue)
       guard socketIsOpen(socket), !sockets[index].isBlocked,
-        let datagram = sockets[index].out.popFirst()
+        let datagram = sockets[index].waiting?.out.popFirst()
       else {
         _ = readySockets.popFirst()
         if socketIsOpen(socket) { sockets[index].isReady = false }
         finishIfIdle(socket)
         continue
       }
+      turnControlsLeft -= 1
       return Transmit(
         socket: socket, remote: datagram.remote, local: datagram.local,
         count: write(datagram, into: &buffer))
@@ -189,15 +193,14 @@ extension Endpoint {
   private mutating func nextOfRound(
     into buffer: inout MutableSpan<UInt8>, at now: Instant
   ) -> Transmit? {
-    while let entry = popReady() {
+    while turnDatagramsLeft > 0, let entry = popReady() {
       let slot = Int(entry.slot)
       guard connections.contains(slot, generation: entry.generation),
-        connections[slot].phase == .open || connections[slot].phase == .closing,
-        let traffic = connections[slot].traffic
+        connections[slot].hasSession, let traffic = connections[slot].traffic
       else { continue }
       let socket = connections[slot].socket
       if sockets[Int(socket.rawValue)].isBlocked {
-        sockets[Int(socket.rawValue)].parked.append(entry)
+        sockets[Int(socket.rawValue)].waitingForMore().parked.append(entry)
         continue
       }
       if traffic.round != round {
@@ -209,11 +212,11 @@ extension Endpoint {
         leave(slot, traffic, at: now)
         continue
       }
+      turnDatagramsLeft -= 1
       traffic.deficit -= datagram.count
       connections[slot].lastSent = now
-      // Field by field: a copy of the whole record costs more than the rest of a small datagram.
       let transmit = Transmit(
-        socket: socket, remote: connections[slot].remote, local: sendLocal(slot),
+        socket: socket, remote: connections[slot].remote, local: connections[slot].sendLocal,
         count: give(datagram, to: &buffer))
       if traffic.isFlushed {
         leave(slot, traffic, at: now)
@@ -230,12 +233,6 @@ extension Endpoint {
     traffic.deficit = 0
     connections[slot].flags.remove(.isReady)
     queueIsEmpty(slot, traffic, at: now)
-  }
-
-  /// The address that a connection's datagrams come from.
-  @inline(__always)
-  private func sendLocal(_ slot: Int) -> Address {
-    connections[slot].role == .server ? connections[slot].local : .unspecified
   }
 
   /// What a connection sends next; nil when there is nothing, or the window of its path is full.
@@ -328,7 +325,7 @@ extension Endpoint {
     var sealed = SealedDatagram()
     let isAlone = first.options.isAlone
     var builder = traffic.sealed.isEmpty && !isAlone ? takeBuilder(traffic, &sealed) : nil
-    let session = sendSession(slot)
+    let session = connections[slot].sendSession
     if builder?.room(for: first.head, session: session).map({ $0 < first.bytes.count }) ?? true {
       if var full = builder { return seal(&full, sealed, slot, traffic, at: now) }
       builder = DatagramBuilder(buffer: takeBuffer())
@@ -363,7 +360,7 @@ extension Endpoint {
     _ builder: inout DatagramBuilder, _ sealed: SealedDatagram, _ slot: Int,
     _ traffic: Traffic, at now: Instant
   ) -> SealedDatagram {
-    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     var sealed = sealed
     sealed.datagram = builder.seal()
     return sealed
@@ -388,7 +385,7 @@ extension Endpoint {
     head.packetID = UInt16(truncatingIfNeeded: message.nextPacket)
     var builder = DatagramBuilder(buffer: takeBuffer())
     _ = builder.append(
-      head, session: sendSession(slot),
+      head, session: connections[slot].sendSession,
       payload: message.bytes.span.extracting(range))
     let isLast = range.upperBound == message.bytes.count
     if isLast { _ = traffic.waiting.removeFirst() } else { traffic.waiting.advanceFirst() }
@@ -418,7 +415,7 @@ extension Endpoint {
       disown(slot, traffic)
     }
     if !closeIsPacked {
-      sendControl(.close(.normal), session: sendSession(slot), slot, isLast: true)
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot, isLast: true)
     }
   }
 

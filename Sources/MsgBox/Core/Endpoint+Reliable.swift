@@ -34,7 +34,7 @@ extension Endpoint {
     guard let outbox = traffic.outbox, outbox.hasWork || outbox.recovery.probesOwed > 0,
       outbox.recovery.maySend(at: now)
     else { return nil }
-    let session = sendSession(slot)
+    let session = connections[slot].sendSession
     var builder = DatagramBuilder(buffer: takeBuffer())
     builder.beginNumbered(
       UInt32(truncatingIfNeeded: outbox.recovery.nextNumber), session: session)

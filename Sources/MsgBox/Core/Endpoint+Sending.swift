@@ -17,20 +17,12 @@ extension Endpoint {
     return .ok
   }
 
-  // Field by field, here and below: a copy of the record costs more than all the rest.
-
   /// Whether messages of one packet are simply packed: over UDP, to a peer with a session, with
   /// heartbeats.
   @inline(__always)
   func packsMessages(_ slot: Int) -> Bool {
     connections[slot].phase == .open && connections[slot].transport == .udp
       && connections[slot].flags.isDisjoint(with: [.implicit, .onDemand])
-  }
-
-  /// The session that a connection's packets carry.
-  @inline(__always)
-  func sendSession(_ slot: Int) -> UInt64? {
-    connections[slot].flags.contains(.implicit) ? nil : connections[slot].peerSession
   }
 
   /// The largest payload that a packet of a session can have in a datagram of its own.

@@ -60,8 +60,7 @@ extension Endpoint {
   mutating func finishIfIdle(_ socket: SocketID) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
-    guard sockets[index].isFinishing, sockets[index].out.isEmpty,
-      sockets[index].repeatingCloses == 0
+    guard sockets[index].isFinishing, sockets[index].waiting?.isIdle ?? true
     else { return }
     let listener = owner(socket)
     closeNow(socket)
@@ -78,8 +77,9 @@ extension Endpoint {
     if sockets[index].kind == .stream {
       return markStreamReady(socket)
     }
-    if !sockets[index].out.isEmpty { markReady(socket) }
-    while let entry = sockets[index].parked.popFirst() { unpark(entry) }
+    guard let waiting = sockets[index].waiting else { return }
+    if !waiting.out.isEmpty { markReady(socket) }
+    while let entry = waiting.parked.popFirst() { unpark(entry) }
   }
 
   /// The system refused to send a datagram for another reason than a full buffer.
@@ -134,13 +134,14 @@ extension Endpoint {
   mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID, isLast: Bool = false) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
+    let waiting = sockets[index].waitingForMore()
     if !isLast, case .control = datagram.content,
-      sockets[index].out.count >= SocketState.waitingMark
+      waiting.out.count >= SocketState.waitingMark
     {
       counters.drop(.sendFailed)
       return
     }
-    sockets[index].out.append(datagram)
+    waiting.out.append(datagram)
     markReady(socket)
   }
 

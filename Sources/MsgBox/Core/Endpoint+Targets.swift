@@ -6,9 +6,6 @@ extension Endpoint {
     owes: Bool = true, at now: Instant
   ) -> Status {
     guard options.isValid else { return .invalidArgument }
-    if options.isPlain, !options.isAlone, owes, shared == nil {
-      return queue(MessageHead(kind: .oneWay), message, slot, traffic(slot), at: now)
-    }
     return queue(
       MessageHead(kind: .oneWay), message, slot, options, shared: shared, owes: owes, at: now)
   }

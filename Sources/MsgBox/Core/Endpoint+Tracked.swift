@@ -67,7 +67,7 @@ extension Endpoint {
   /// Puts the ack that is owed behind what the open datagram has.
   mutating func appendOwedAck(_ slot: Int, _ traffic: Traffic, at now: Instant) {
     guard traffic.received?.owesAck == true, var builder = traffic.builder.take() else { return }
-    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     traffic.builder = builder
   }
 
@@ -76,13 +76,44 @@ extension Endpoint {
   {
     guard traffic.received?.owesAck == true, !traffic.closeIsPacked else { return nil }
     var builder = DatagramBuilder(buffer: takeBuffer())
-    append(owedAckOf: traffic, to: &builder, sendSession(slot), at: now)
+    append(owedAckOf: traffic, to: &builder, connections[slot].sendSession, at: now)
     guard builder.isEmpty else { return builder }
     giveBack(builder.seal())
     return nil
   }
 
   // MARK: Reliable messages
+
+  /// Reliable messages of one packet each, from `first` on, as far as each is the next of its
+  /// channel; the one after them goes the general way. Any of them may be taken.
+  mutating func receiveReliables(
+    _ first: Packet, _ parser: inout PacketParser, _ datagram: Span<UInt8>, _ slot: Int,
+    at now: Instant
+  ) {
+    guard arriving != nil, let traffic = connections[slot].traffic, traffic.inbox != nil else {
+      return receiveReliable(first, datagram, slot, at: now)
+    }
+    var event = WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), kind: .message)
+    var (messages, bytes) = (0, 0)
+    var next: Packet? = first
+    while let packet = next, let place = packet.place, traffic.inbox?.pass(place) == true {
+      messages &+= 1
+      bytes &+= packet.payload.count
+      event.payload = .input(offset: packet.payload.lowerBound, count: packet.payload.count)
+      events.append(event)
+      next = parser.nextMessage(datagram)
+    }
+    if messages > 0 { count(messages, bytes: bytes, slot) }
+    guard let next else { return }
+    if next.kind == .reliable {
+      receiveReliable(next, datagram, slot, at: now)
+    } else {
+      receiveMessage(
+        next.kind, next.header, messageID: next.messageID,
+        payload: .input(offset: next.payload.lowerBound, count: next.payload.count), slot,
+        isTracked: true, at: now)
+    }
+  }
 
   /// A packet of a reliable message.
   mutating func receiveReliable(
@@ -173,7 +204,7 @@ extension Endpoint {
       let key = FragmentKey(kind: .request, messageID: messageID)
       guard
         traffic.reassembly?.contains(key) == true
-          || traffic.requestWindow?.contains(messageID) != true
+          || !traffic.requestWindow.contains(messageID)
       else { return drop(.duplicate, slot) }
     case .reply:
       guard let get = waitingGet(packet.header.replyID, messageID, traffic) else {

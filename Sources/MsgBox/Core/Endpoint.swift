@@ -39,8 +39,11 @@ package struct Endpoint: ~Copyable {
   /// The rotations, one for each pace of heartbeats.
   var rotations: [OutBeats] = []
   var pendingHellos: PendingHellos
+  var cookies = Cookies()
+  var cookieBudget = CookieBudget()
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
+  var pathChanges = PathChanges()
   var bySendSession: SendSessions
   var answerBudget: AnswerBudget
   var timers = TimerQueue()
@@ -60,9 +63,11 @@ package struct Endpoint: ~Copyable {
   /// connections.
   var turnDatagramsLeft: Int
   var turnControlsLeft = 0
+  /// Of those, how many may go before connections have their turn.
+  var turnControlsFirst = 0
   /// Accepted and not yet sent, over all connections.
   var queuedMessages = 0
-  var queuedBytes = 0
+  package internal(set) var queuedBytes = 0
   /// Incomplete messages and such that wait for others, over all connections.
   var heldBytes = 0
   /// Connections that were refused because the box was at its marks.
@@ -84,7 +89,7 @@ package struct Endpoint: ~Copyable {
   var outboxPool = OutboxPool()
   /// Numbered datagrams that were received.
   package internal(set) var trackedReceived: UInt64 = 0
-  /// A reply that is sent again, for reuse.
+  /// A request or a reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
   /// What streams needed that have nothing to do now, for reuse.
@@ -125,7 +130,8 @@ package struct Endpoint: ~Copyable {
   package var census: Census {
     Census(
       connections: connections.count - listenerCount, listeners: listenerCount,
-      pendingHellos: pendingHellos.count, tombstones: tombstones.count, getsWaiting: gets.count,
+      pendingHellos: pendingHellos.count, tombstones: tombstones.count,
+      pathChanges: pathChanges.count, getsWaiting: gets.count,
       requestsOpen: requests.count, queuedMessages: queuedMessages, queuedBytes: queuedBytes,
       incompleteBytes: heldBytes, outboxMessages: outboxPool.inUse)
   }
@@ -170,8 +176,17 @@ package struct Endpoint: ~Copyable {
     return makeTraffic(slot)
   }
 
+  /// What a connection has for messages; nil before its first use. Its record holds it, so who uses
+  /// it for the time of a call need not.
+  @inline(__always)
+  func borrowedTraffic(_ slot: Int) -> Unmanaged<Traffic>? {
+    // No name is given to it, which would be a reason to hold it for the time of the call.
+    unsafe connections[slot].traffic.map { unsafe Unmanaged.passUnretained($0) }
+  }
+
   @inline(never)
-  private mutating func makeTraffic(_ slot: Int) -> Traffic {
+  @discardableResult
+  mutating func makeTraffic(_ slot: Int) -> Traffic {
     let traffic = Traffic(options(slot), largest: ownLargest(slot))
     if let time = connections[slot].roundTrip { traffic.roundTrip.sample(time) }
     connections[slot].traffic = traffic

@@ -53,6 +53,12 @@
     return unsafe first.move()
   }
 
+  package mutating func popLast() -> Element? {
+    guard used > 0 else { return nil }
+    used &-= 1
+    return unsafe place(used).move()
+  }
+
   /// Takes out the first element, if there is one, without a look at it.
   package mutating func dropFirst() {
     guard used > 0 else { return }

@@ -1,34 +1,59 @@
 /// Peers of `implicit` listeners, which have no session id on the wire, by socket and address; and
 /// for a second after their end their ghosts, so that a heartbeat that comes late does not bring
 /// them back.
-struct ImplicitPeers: ~Copyable {
+package struct ImplicitPeers: ~Copyable {
   struct Key: Hashable {
     var socket: SocketID
     var remote: Address
   }
 
   enum Entry: Equatable {
-    case live(slot: Int)
+    case live(place: Int)
     case ghost(until: Instant)
   }
 
   static let ghostLifetime = Interval.seconds(1)
+  /// The most of a listener: each was made by a packet that may be forged.
+  package static let most = 65_536
 
   private var entries: [Key: Entry] = [:]
+  private var live = Slab<ImplicitPeer>(maxSlots: Handle.maxSlots)
   /// Ghosts in the order of their ends, all of the same lifetime.
   private var ghosts = FIFO<(key: Key, until: Instant)>()
 
-  func entry(_ key: Key) -> Entry? { entries[key] }
-
-  mutating func add(_ key: Key, slot: Int) {
-    entries[key] = .live(slot: slot)
+  /// The connection of a peer, which has just been heard from, and so is now the last of the list
+  /// of its listener's; nil if it is none.
+  mutating func heard(_ key: Key, in list: inout SlotList) -> Int? {
+    guard case .live(let place) = entries[key] else { return nil }
+    if list.last != place {
+      live.unlink(place, from: &list)
+      live.append(place, to: &list)
+    }
+    return live[place].slot
   }
 
-  mutating func end(_ key: Key, at now: Instant) {
+  func isGhost(_ key: Key) -> Bool {
+    if case .ghost = entries[key] { true } else { false }
+  }
+
+  mutating func add(_ key: Key, slot: Int, to list: inout SlotList) {
+    guard let place = live.insert(ImplicitPeer(slot: slot)) else { return }
+    live.append(place, to: &list)
+    entries[key] = .live(place: place)
+  }
+
+  mutating func end(_ key: Key, in list: inout SlotList, at now: Instant) {
+    if case .live(let place) = entries[key] {
+      live.unlink(place, from: &list)
+      live.remove(place)
+    }
     let until = now + ImplicitPeers.ghostLifetime
     entries[key] = .ghost(until: until)
     ghosts.append((key, until))
   }
+
+  /// The connection of the one that has been silent for longest.
+  func mostSilent(of list: SlotList) -> Int? { list.first.map { live[$0].slot } }
 
   var nextDeadline: Instant? { ghosts.first?.until }
 
@@ -39,4 +64,13 @@ struct ImplicitPeers: ~Copyable {
       if entries[ghost.key] == .ghost(until: ghost.until) { entries[ghost.key] = nil }
     }
   }
+}
+
+/// A peer without a session in the list of its listener.
+struct ImplicitPeer: Vacant, Linked {
+  /// Of its connection.
+  var slot = 0
+  var links = SlotLinks()
+
+  static func vacant() -> ImplicitPeer { ImplicitPeer() }
 }

@@ -1,6 +1,6 @@
 /// A point on a monotonic clock, in nanoseconds since an origin that only differences may depend
 /// on.
-package struct Instant: Hashable, Comparable, Sendable {
+package struct Instant: Hashable, Comparable, BitwiseCopyable, Sendable {
   package var nanoseconds: UInt64
 
   package init(nanoseconds: UInt64) {

@@ -11,13 +11,6 @@ package struct LargeBuffers {
 
   package init() {}
 
-  /// An empty buffer: the one that was given back last, or a new one without memory.
-  package mutating func take() -> [UInt8] {
-    guard let buffer = buffers.popLast() else { return [] }
-    bytes -= buffer.capacity
-    return buffer
-  }
-
   /// The largest empty buffer with a capacity in that range; nil if there is none.
   ///
   /// For who fills it bit by bit: with an upper end that grows with what came, nobody gets much
@@ -29,30 +22,39 @@ package struct LargeBuffers {
     }
     guard let best else { return nil }
     buffers.swapAt(best, buffers.count - 1)
-    return take()
+    bytes -= buffers[buffers.count - 1].capacity
+    return buffers.removeLast()
   }
 
   /// Keeps the memory of a buffer that nobody needs any more, if there is room for it; smaller ones
   /// make room.
   package mutating func give(_ buffer: consuming [UInt8]) {
     let capacity = buffer.capacity
-    guard capacity > 0 else { return }
+    guard capacity > 0, capacity <= Self.keptBytes else { return }
     buffer.removeAll(keepingCapacity: true)
-    if buffers.count >= Self.keptCount { dropSmallest(below: capacity) }
-    guard buffers.count < Self.keptCount, bytes + capacity <= Self.keptBytes else { return }
+    while !hasRoom(for: capacity) {
+      guard dropSmallest(below: capacity) else { return }
+    }
     bytes += capacity
     buffers.append(buffer)
   }
 
-  private mutating func dropSmallest(below capacity: Int) {
+  private func hasRoom(for capacity: Int) -> Bool {
+    buffers.count < Self.keptCount && bytes + capacity <= Self.keptBytes
+  }
+
+  /// Gives the memory of the smallest buffer back; false if none is smaller than `capacity`.
+  private mutating func dropSmallest(below capacity: Int) -> Bool {
+    guard !buffers.isEmpty else { return false }
     var smallest = 0
     for index in buffers.indices where buffers[index].capacity < buffers[smallest].capacity {
       smallest = index
     }
-    guard buffers[smallest].capacity < capacity else { return }
+    guard buffers[smallest].capacity < capacity else { return false }
     bytes -= buffers[smallest].capacity
     buffers.swapAt(smallest, buffers.count - 1)
     buffers.removeLast()
+    return true
   }
 
   /// Gives all memory back.

@@ -64,7 +64,7 @@ extension LossRecovery {
     let datagram = datagrams[number]
     guard datagram.state != .acknowledged else { return }
     if datagram.isOutstanding {
-      if number == ack.largest { ack.largestSentAt = datagram.time }
+      if number == ack.largest, number >= pathStart { ack.largestSentAt = datagram.time }
       if number >= newReno.recoveryEnd { ack.bytes += Int(datagram.bytes) }
     } else {
       lostRun = nil

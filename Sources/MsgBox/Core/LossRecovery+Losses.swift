@@ -86,6 +86,27 @@ extension LossRecovery {
     if datagram.state != .probed { giveLost(datagram) }
   }
 
+  /// The peer has another address: what is on its way went to where nobody is, and is lost through
+  /// no congestion. On another host's path everything else begins anew too (RFC 9000, section 9.4).
+  package mutating func moved(toOtherHost isOtherHost: Bool, at now: Instant) {
+    while oldestOutstanding < nextNumber {
+      let datagram = datagrams[oldestOutstanding]
+      if datagram.isOutstanding { lose(oldestOutstanding, datagram, at: now) }
+      oldestOutstanding &+= 1
+    }
+    lossTime = nil
+    lostRun = nil
+    probeCount = 0
+    probesOwed = 0
+    probeBase = now
+    pathStart = nextNumber
+    guard isOtherHost else { return }
+    roundTrip = RoundTrip()
+    firstSampled = nil
+    newReno = NewReno(next: nextNumber)
+    pacer = Pacer(now: now)
+  }
+
   private mutating func giveLost(_ datagram: SentDatagram) {
     for index in 0..<Int(datagram.frameCount) {
       lost.append(datagrams.frame(index, of: datagram))

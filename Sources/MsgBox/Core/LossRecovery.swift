@@ -39,6 +39,8 @@ package struct LossRecovery {
   var acknowledgedEnd: UInt64
   /// Datagrams from here on were sent when there was a round trip sample.
   var firstSampled: UInt64?
+  /// Numbers below it were sent to another address of the peer, and tell nothing of this path.
+  var pathStart: UInt64 = 0
   /// When the oldest outstanding datagram below `acknowledgedEnd` is lost by its age.
   var lossTime: Instant?
   /// Probe timeouts since something was last acknowledged.

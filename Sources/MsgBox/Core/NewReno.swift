@@ -17,6 +17,11 @@ package struct NewReno: Equatable, Sendable {
 
   package init() {}
 
+  /// Of a new path. Numbers below `next` were sent on another one, and change nothing here.
+  package init(next: UInt64) {
+    recoveryEnd = next
+  }
+
   package var isInSlowStart: Bool { window < threshold }
 
   /// Lets the window grow for `bytes` that were acknowledged: RFC 9002, sections 7.3.1 and 7.3.3.

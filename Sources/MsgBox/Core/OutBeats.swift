@@ -1,15 +1,19 @@
-/// The notes' out_beats: a rotation of session ids, each visited once per half heartbeat interval,
-/// evenly spread.
+/// The notes' out_beats: a rotation of session ids, each visited once per half heartbeat interval, and
+/// each 30 s at least, evenly spread.
 ///
-/// In truth a sixteenth sooner, so that a visit comes a little before half an interval has passed
-/// since the last beat, and the one after it a little before the whole: one beat in an interval is
-/// enough, and none is late.
+/// In truth a little sooner, by what a visit may come late with its group: so it comes before half
+/// an interval has passed since the last beat, and the one after it before the whole. One beat in an
+/// interval is enough, and none is late.
 ///
 /// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has
 /// to search the rotation, and a session that comes back has an id, and an entry, of its own.
 package final class OutBeats {
   /// Instead of half an interval: nobody in this rotation owes heartbeats, so nobody is visited.
   package static let unvisited = Interval(nanoseconds: .max)
+
+  /// Visits are no rarer than this, however rare the beats: an entry that has ended waits for its
+  /// visit, and peers may ask for a pace of days.
+  package static let longestRound = Interval.seconds(30)
 
   package let half: Interval
   private var rotation = FIFO<UInt64>()
@@ -66,11 +70,14 @@ package final class OutBeats {
   /// Puts a session that lives back at the end.
   package func keep(_ session: UInt64) { rotation.append(session) }
 
+  /// In this time each entry is visited.
+  package var round: Interval { min(half, Self.longestRound) }
+
   /// Time between two visits, in nanoseconds.
   private var step: UInt64 {
     let size = roundLeft == 0 ? rotation.count : roundSize
-    return max((half.nanoseconds - half.nanoseconds / 16) / UInt64(max(size, 1)), 1)
+    return max((round.nanoseconds - groupSpan * 5 / 4) / UInt64(max(size, 1)), 1)
   }
 
-  private var groupSpan: UInt64 { min(half.nanoseconds / 50, 20_000_000) }
+  private var groupSpan: UInt64 { min(round.nanoseconds / 16, 20_000_000) }
 }

@@ -13,8 +13,8 @@ package enum CachedReply: Equatable, Sendable {
 /// Their bytes lie in a ring and are found by a table that the request's id is the index of. Both
 /// grow to need, and nothing is taken out one by one: a reply is gone when its bytes are
 /// overwritten, its place in the table is taken or its time is over.
-package struct ReplyCache {
-  private struct Entry {
+package struct ReplyCache: ~Copyable {
+  private struct Entry: BitwiseCopyable {
     var messageID: UInt32 = 0
     var replyID: UInt16 = 0
     var count: UInt16 = 0
@@ -35,11 +35,11 @@ package struct ReplyCache {
   private static let leastBytes = 4096
   private static let leastEntries = 16
 
-  private var ring: [UInt8] = []
+  private var ring = Block<UInt8>()
   /// Bytes written since the start; the next one's place is this modulo the size of the ring.
   private var written: UInt64 = 0
   private var ages = RingAges()
-  private var table: [Entry] = []
+  private var table = Block<Entry>()
   private var newestAt = Instant(nanoseconds: 0)
 
   package init() {}
@@ -56,13 +56,14 @@ package struct ReplyCache {
   }
 
   /// Keeps a reply that is sent now. One of more than 65535 bytes is not kept.
+  @inline(__always)
   package mutating func add(
     messageID: UInt32, replyID: UInt16, bytes: Span<UInt8>, at now: Instant
   ) {
     guard let count = UInt16(exactly: bytes.count) else { return }
-    makeRoom(bytes.count, at: now)
-    makePlace(messageID, at: now)
-    table[place(messageID)] = Entry(
+    if !hasRoom(bytes.count) { makeRoom(bytes.count, at: now) }
+    if !hasPlace(messageID, at: now) { makePlace(messageID, at: now) }
+    table[Int(messageID)] = Entry(
       messageID: messageID, replyID: replyID, count: count, position: written, madeAt: now,
       resendFrom: now)
     newestAt = now
@@ -75,32 +76,36 @@ package struct ReplyCache {
     messageID: UInt32, replyID: UInt16, at now: Instant, into reply: inout [UInt8]
   ) -> CachedReply {
     guard !table.isEmpty else { return .none }
-    let place = place(messageID)
-    let entry = table[place]
+    let entry = table[Int(messageID)]
     guard entry.messageID == messageID, entry.replyID == replyID, isValid(entry, at: now) else {
       return .none
     }
     guard now >= entry.resendFrom else { return .tooSoon }
-    table[place].resendFrom = now + max(now.since(entry.madeAt), ReplyCache.leastResendGap)
+    table[Int(messageID)].resendFrom = now + max(now.since(entry.madeAt), ReplyCache.leastResendGap)
     read(entry, into: &reply)
     return .reply
   }
 
-  private func place(_ messageID: UInt32) -> Int {
-    Int(truncatingIfNeeded: messageID) & (table.count - 1)
-  }
-
   /// What a smaller ring has overwritten was too old already.
+  @inline(__always)
   private func isValid(_ entry: Entry, at now: Instant) -> Bool {
     entry.position <= written && written - entry.position <= UInt64(ring.count)
       && now.since(entry.madeAt) < ReplyCache.lifetime
   }
 
+  /// Whether `count` more bytes stay in their quarter, and so overwrite nothing that was not given
+  /// up before.
+  @inline(__always)
+  private func hasRoom(_ count: Int) -> Bool {
+    let quarterSize = ring.count &>> 2
+    return Int(truncatingIfNeeded: written) & (quarterSize &- 1) &+ count < quarterSize
+  }
+
   /// Makes the ring as large as needed for `count` more bytes.
+  @inline(never)
   private mutating func makeRoom(_ count: Int, at now: Instant) {
-    if ring.isEmpty { ring = Array(repeating: 0, count: ReplyCache.leastBytes) }
-    // What stays in its quarter overwrites nothing that was not given up before.
-    if count <= ring.count, quarters(count) == 0 { return }
+    if ring.isEmpty { ring = Block(repeating: 0, count: ReplyCache.leastBytes) }
+    if hasRoom(count) { return }
     while ring.count < ReplyCache.maxBytes, count > ring.count || overwritesYoung(count, at: now) {
       doubleRing()
     }
@@ -124,64 +129,66 @@ package struct ReplyCache {
 
   private mutating func doubleRing() {
     ages.double(in: quarter)
-    let old = ring
-    ring = [UInt8](repeating: 0, count: old.count * 2)
+    var old = Block<UInt8>(repeating: 0, count: ring.count * 2)
+    swap(&old, &ring)
     var position = written - min(written, UInt64(old.count))
     while position < written {
       // Up to where either of them begins anew, which the smaller one does at each such place.
       let start = offset(position, in: old.count)
       let count = min(old.count - start, Int(clamping: written - position))
-      copy(
-        old.span.extracting(start..<start + count), to: offset(position, in: ring.count))
+      ring.copy(
+        old.span(start..<start + count), to: offset(position, in: ring.count))
       position += UInt64(count)
     }
   }
 
+  @inline(__always)
   private func offset(_ position: UInt64, in size: Int) -> Int {
-    Int(truncatingIfNeeded: position) & (size - 1)
+    Int(truncatingIfNeeded: position) & (size &- 1)
+  }
+
+  /// Whether the place of a reply is there, and free of any that can still be used.
+  @inline(__always)
+  private func hasPlace(_ messageID: UInt32, at now: Instant) -> Bool {
+    // The largest table has room for each, if need be instead of another.
+    if table.count == ReplyCache.maxEntries { return true }
+    guard !table.isEmpty else { return false }
+    let holder = table[Int(messageID)]
+    return holder.messageID == messageID || !isValid(holder, at: now)
   }
 
   /// Doubles the table until no reply that can still be used loses its place, or it is as large as
   /// it may be.
+  @inline(never)
   private mutating func makePlace(_ messageID: UInt32, at now: Instant) {
-    if table.isEmpty { table = Array(repeating: Entry(), count: ReplyCache.leastEntries) }
-    while table.count < ReplyCache.maxEntries {
-      let holder = table[place(messageID)]
-      if holder.messageID == messageID || !isValid(holder, at: now) { return }
-      let entries = table
-      table = Array(repeating: Entry(), count: entries.count * 2)
-      for entry in entries where isValid(entry, at: now) { table[place(entry.messageID)] = entry }
-    }
-  }
-
-  private mutating func write(_ bytes: Span<UInt8>) {
-    let start = offset(written, in: ring.count)
-    let first = ring.count - start
-    if bytes.count <= first {
-      copy(bytes, to: start)
-    } else {
-      copy(bytes.extracting(0..<first), to: start)
-      copy(bytes.extracting(first..<bytes.count), to: 0)
-    }
-    written += UInt64(bytes.count)
-  }
-
-  private mutating func copy(_ bytes: Span<UInt8>, to start: Int) {
-    guard !bytes.isEmpty, start + bytes.count <= ring.count else { return }
-    // One block copy; the bounds are checked above, and no pointer leaves its closure.
-    unsafe ring.withUnsafeMutableBytes { target in
-      unsafe bytes.withUnsafeBytes { source in
-        let room = unsafe target[start..<start + source.count]
-        unsafe UnsafeMutableRawBufferPointer(rebasing: room).copyMemory(from: source)
+    if table.isEmpty { table = Block(repeating: Entry(), count: ReplyCache.leastEntries) }
+    while !hasPlace(messageID, at: now) {
+      var entries = Block(repeating: Entry(), count: table.count * 2)
+      swap(&entries, &table)
+      for place in 0..<entries.count where isValid(entries[place], at: now) {
+        table[Int(entries[place].messageID)] = entries[place]
       }
     }
+  }
+
+  @inline(__always)
+  private mutating func write(_ bytes: Span<UInt8>) {
+    let start = offset(written, in: ring.count)
+    let first = ring.count &- start
+    if bytes.count <= first {
+      ring.copy(bytes, to: start)
+    } else {
+      ring.copy(bytes.extracting(0..<first), to: start)
+      ring.copy(bytes.extracting(first..<bytes.count), to: 0)
+    }
+    written &+= UInt64(bytes.count)
   }
 
   private func read(_ entry: Entry, into reply: inout [UInt8]) {
     let start = offset(entry.position, in: ring.count)
     let first = min(Int(entry.count), ring.count - start)
     reply.removeAll(keepingCapacity: true)
-    reply.append(bytes: ring.span.extracting(start..<start + first))
-    reply.append(bytes: ring.span.extracting(0..<Int(entry.count) - first))
+    reply.append(bytes: ring.span(start..<start + first))
+    reply.append(bytes: ring.span(0..<Int(entry.count) - first))
   }
 }

@@ -23,6 +23,7 @@ package struct ReplyTimer: Equatable, Sendable {
   package init() {}
 
   /// Takes in how long the reply of a request took that was sent only once.
+  @inline(__always)
   package mutating func sample(_ time: Interval) {
     let sample = min(time, Self.most).nanoseconds
     leastSample = min(leastSample, sample)
@@ -40,7 +41,9 @@ package struct ReplyTimer: Equatable, Sendable {
 
   /// How long to wait after sending a request for the `attempt`-th time, where the first is
   /// `firstAttempt` as it was then.
+  @inline(__always)
   package mutating func timeout(attempt: Int) -> Interval {
+    if attempt == 0, firstAttempt == 0 { return min(base, Self.most) }
     firstAttempt = min(max(firstAttempt, attempt), Self.mostKept)
     return min(base * (1 << UInt64(min(max(attempt, 0), Self.mostDoublings))), Self.most)
   }
@@ -56,6 +59,7 @@ package struct ReplyTimer: Equatable, Sendable {
   }
 
   /// The wait without doublings.
+  @inline(__always)
   private var base: Interval {
     guard isSampled else { return Self.initial }
     return max(Interval(nanoseconds: smoothed + 4 * variation), Self.least)

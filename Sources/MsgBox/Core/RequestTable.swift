@@ -5,7 +5,10 @@ struct WaitingGet: Vacant, Linked {
   /// Nil towards an implicit peer, whose replies carry none.
   var messageID: UInt32?
   var context: UInt = 0
+  /// Its own timer, if `Traffic.firstUntimed` does not have one for it.
   var timer = TimerID.none
+  /// When it is to be looked at next.
+  var due = Instant.never
   /// It is given up then.
   var deadline = Instant.never
   /// When it was first sent, and how often it was.
@@ -24,6 +27,8 @@ struct WaitingGet: Vacant, Linked {
   var links = SlotLinks()
 
   static func vacant() -> WaitingGet { WaitingGet() }
+
+  mutating func vacate() {}
 }
 
 /// A request of the peer that our program has not answered yet.
@@ -36,57 +41,62 @@ struct OpenRequest: Vacant, Linked {
   var links = SlotLinks()
 
   static func vacant() -> OpenRequest { OpenRequest() }
+
+  mutating func vacate() {}
 }
 
 /// The payloads of requests that may be sent again, each by the slot of its get. A slot that is used
 /// again finds the memory of the get before it.
-struct GetPayloads {
-  /// What one holds: the front of a buffer.
-  struct Payload {
-    fileprivate var buffer: [UInt8] = []
-    fileprivate var count = 0
-
-    var span: Span<UInt8> {
-      @_lifetime(borrow self) get { buffer.span.extracting(0..<count) }
-    }
+struct GetPayloads: ~Copyable {
+  /// What one holds: the front of a block.
+  private struct Payload: ~Copyable {
+    var block = Block<UInt8>()
+    var count = 0
   }
 
   /// Bytes of memory that are kept at most for gets to come.
   static let keptBytes = 4_194_304
+  private static let leastSize = 64
 
-  private var payloads: [Payload] = []
+  private var payloads = Pages<Payload>()
   private var kept = 0
 
   /// Keeps a copy of a payload for a slot that has none.
+  @inline(__always)
   mutating func keep(_ bytes: Span<UInt8>, of slot: Int) {
-    while payloads.count <= slot { payloads.append(Payload()) }
-    kept -= payloads[slot].buffer.count
-    if payloads[slot].buffer.count < bytes.count {
-      var size = 64
-      while size < bytes.count { size *= 2 }
-      payloads[slot].buffer = [UInt8](repeating: 0, count: size)
+    if slot >= payloads.count || payloads[slot].block.count < bytes.count {
+      makeRoom(bytes.count, in: slot)
     }
+    kept &-= payloads[slot].block.count
     payloads[slot].count = bytes.count
-    var target = payloads[slot].buffer.mutableSpan
-    _ = target.copyToFront(bytes)
+    payloads[slot].block.copy(bytes, to: 0)
   }
 
-  /// The payload of a slot, to be put back.
-  mutating func take(_ slot: Int) -> Payload {
-    var payload = Payload()
-    swap(&payload, &payloads[slot])
-    return payload
+  @inline(never)
+  private mutating func makeRoom(_ count: Int, in slot: Int) {
+    while payloads.count <= slot { payloads.append(Payload()) }
+    var size = GetPayloads.leastSize
+    while size < count { size *= 2 }
+    kept += size - payloads[slot].block.count
+    payloads[slot].block = Block(repeating: 0, count: size)
   }
 
-  mutating func put(_ payload: consuming Payload, _ slot: Int) { payloads[slot] = payload }
+  /// The payload of a slot takes the place of what `bytes` held.
+  func read(_ slot: Int, into bytes: inout [UInt8]) {
+    bytes.removeAll(keepingCapacity: true)
+    bytes.append(bytes: payloads[slot].block.span(0..<payloads[slot].count))
+  }
 
   /// Nobody needs the payload of a slot any more.
+  @inline(__always)
   mutating func release(_ slot: Int) {
-    let size = payloads[slot].buffer.count
-    if kept + size > GetPayloads.keptBytes {
-      payloads[slot] = Payload()
-    } else {
-      kept += size
-    }
+    kept &+= payloads[slot].block.count
+    if kept > GetPayloads.keptBytes { giveUp(slot) }
+  }
+
+  @inline(never)
+  private mutating func giveUp(_ slot: Int) {
+    kept -= payloads[slot].block.count
+    payloads[slot] = Payload()
   }
 }

@@ -4,15 +4,15 @@
 /// Ids are compared by serial arithmetic (RFC 1982). The window ends with the largest id; what lies
 /// before it counts as received, because nobody can tell. It begins with 1024 ids and is doubled,
 /// up to 1 048 576, while ids younger than 10 s would leave it.
-package struct RequestWindow {
+package struct RequestWindow: ~Copyable {
   package static let leastSize = 1024
   package static let maxSize = 1_048_576
 
   /// Bit id & (size - 1); empty before the first id.
-  private var words: [UInt64] = []
+  private var words = Block<UInt64>()
   /// Bit index & 63 of element index >> 6: whether `words[index]` may be other than 0. So a jump to
   /// a far id, of which a peer can put many into one datagram, need not walk the whole ring.
-  private var used: [UInt64] = []
+  private var used = Block<UInt64>()
   /// The largest id received.
   private var newest: UInt32 = 0
   /// The size is 2 to the power of it.
@@ -30,12 +30,15 @@ package struct RequestWindow {
       size *= 2
       sizeBits += 1
     }
-    words = Array(repeating: 0, count: size / 64)
-    used = RequestWindow.noneUsed(of: words)
+    makeWords(size / 64)
     newest = id
     let before = min(quarter, 3)
     ages.enter(before, from: quarter - before, at: now)
   }
+
+  /// Whether no id was received.
+  @inline(__always)
+  package var isEmpty: Bool { words.isEmpty }
 
   /// How many ids it remembers.
   package var size: Int { words.count * 64 }
@@ -43,6 +46,7 @@ package struct RequestWindow {
   package var heldBytes: Int { words.count * 8 }
 
   /// Whether an id was received before, or is older than the window and so may have been.
+  @inline(__always)
   package func contains(_ id: UInt32) -> Bool {
     guard !words.isEmpty else { return false }
     let distance = Int32(bitPattern: id &- newest)
@@ -53,32 +57,48 @@ package struct RequestWindow {
 
   /// Notes an id that was received; false, and nothing changes, if it is known or older than the
   /// window.
+  @inline(__always)
   package mutating func insert(_ id: UInt32, at now: Instant) -> Bool {
+    // As they come in order. Its own bit is all that is passed over.
+    guard id &- newest == 1, id & (1 << (sizeBits - 2) - 1) != 0, !words.isEmpty else {
+      return insertOutOfOrder(id, at: now)
+    }
+    newest = id
+    note(id)
+    return true
+  }
+
+  @inline(never)
+  private mutating func insertOutOfOrder(_ id: UInt32, at now: Instant) -> Bool {
     if words.isEmpty {
-      words = Array(repeating: 0, count: RequestWindow.leastSize / 64)
-      used = RequestWindow.noneUsed(of: words)
-      newest = id
-    } else if id &- newest == 1, quarters(to: id) == 0 {
-      // As they come in order. Its own bit is all that is passed over.
+      makeWords(RequestWindow.leastSize / 64)
       newest = id
     } else if Int32(bitPattern: id &- newest) > 0 {
       advance(to: id, at: now)
     } else if contains(id) {
       return false
     }
-    words[word(id)] |= RequestWindow.bit(id)
-    used[word(id) >> 6] |= 1 << UInt64(word(id) & 63)
+    note(id)
     return true
   }
 
-  private static func noneUsed(of words: [UInt64]) -> [UInt64] {
-    Array(repeating: 0, count: (words.count + 63) / 64)
+  @inline(__always)
+  private mutating func note(_ id: UInt32) {
+    let word = word(id)
+    words[word] |= RequestWindow.bit(id)
+    used[word &>> 6] |= 1 &<< UInt64(word & 63)
   }
 
-  private static func bit(_ id: UInt32) -> UInt64 { 1 << UInt64(id & 63) }
+  private mutating func makeWords(_ count: Int) {
+    words = Block(repeating: 0, count: count)
+    used = Block(repeating: 0, count: max(count / 64, 1))
+  }
 
+  private static func bit(_ id: UInt32) -> UInt64 { 1 &<< UInt64(id & 63) }
+
+  @inline(__always)
   private func word(_ id: UInt32) -> Int {
-    Int(truncatingIfNeeded: id >> 6) & (words.count - 1)
+    Int(truncatingIfNeeded: id >> 6) & (words.count &- 1)
   }
 
   /// How many quarters of the ring begin behind `newest`, up to `id`.
@@ -150,7 +170,7 @@ package struct RequestWindow {
 
   /// Doubles the window. What lay before it is not known, so it stays noted as received.
   private mutating func double() {
-    var doubled = [UInt64](repeating: .max, count: words.count * 2)
+    var doubled = Block<UInt64>(repeating: .max, count: words.count * 2)
     let mask = doubled.count - 1
     let newestWord = Int(truncatingIfNeeded: newest >> 6)
     for back in 1..<words.count {
@@ -161,8 +181,8 @@ package struct RequestWindow {
     let shared = words[word(newest)]
     doubled[newestWord & mask] = shared & newer
     doubled[(newestWord &- words.count) & mask] = shared | newer
+    used = Block(repeating: .max, count: max(doubled.count / 64, 1))
     words = doubled
-    used = RequestWindow.noneUsed(of: words).map { ~$0 }
     ages.double(in: quarter)
     sizeBits += 1
   }

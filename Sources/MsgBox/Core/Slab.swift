@@ -1,6 +1,13 @@
-/// What a slot holds while nothing lives in it.
+/// A record that leaves its slot when nothing lives there any more.
 package protocol Vacant: ~Copyable {
   static func vacant() -> Self
+
+  /// Gives up what the record holds. One of plain values may stay as it is.
+  mutating func vacate()
+}
+
+extension Vacant where Self: ~Copyable {
+  package mutating func vacate() { self = .vacant() }
 }
 
 /// Records in numbered slots with generations, so that a handle to a record that is gone is told
@@ -18,7 +25,8 @@ package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
   private static var liveBit: UInt32 { 1 << 31 }
 
   private var entries = Pages<Slot>()
-  private var free: [UInt32] = []
+  /// The last one to be freed is the first to be used again, while it is in the cache.
+  private var free = FIFO<UInt32>()
   /// Slots whose generations are used up, the oldest first. They begin anew when no other slot is
   /// left.
   private var retired = FIFO<UInt32>()
@@ -35,11 +43,15 @@ package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
   package var hasRoom: Bool { !free.isEmpty || entries.count < maxSlots || !retired.isEmpty }
 
   /// The slot of a new record; nil when all are taken.
+  @inline(__always)
   package mutating func insert(_ record: consuming Record) -> Int? {
-    if let last = free.popLast() {
-      occupy(Int(last), record)
-      return Int(last)
-    }
+    guard let last = free.popLast() else { return insertIntoNew(record) }
+    occupy(Int(last), record)
+    return Int(last)
+  }
+
+  @inline(never)
+  private mutating func insertIntoNew(_ record: consuming Record) -> Int? {
     if entries.count < maxSlots {
       entries.append(Slot(record: record, generation: 1 | Self.liveBit))
       count += 1
@@ -51,35 +63,39 @@ package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
     return Int(oldest)
   }
 
+  @inline(__always)
   private mutating func occupy(_ slot: Int, _ record: consuming Record) {
-    entries[slot].record = record
-    entries[slot].generation |= Self.liveBit
-    count += 1
+    let entry = unsafe entries.address(slot)
+    unsafe entry.pointee.record = record
+    unsafe entry.pointee.generation |= Self.liveBit
+    count &+= 1
   }
 
   /// Frees a slot. One whose generations are used up rests until those of all others are.
+  @inline(__always)
   package mutating func remove(_ slot: Int) {
     guard isLive(slot) else { return }
-    entries[slot].record = .vacant()
-    let next = (entries[slot].generation & ~Self.liveBit) + 1
-    entries[slot].generation = next
-    count -= 1
-    if next < maxGeneration {
-      free.append(UInt32(slot))
-    } else {
-      retired.append(UInt32(slot))
-    }
+    let entry = unsafe entries.address(slot)
+    unsafe entry.pointee.record.vacate()
+    let next = unsafe (entry.pointee.generation & ~Self.liveBit) &+ 1
+    unsafe entry.pointee.generation = next
+    count &-= 1
+    let number = UInt32(truncatingIfNeeded: slot)
+    if next < maxGeneration { free.append(number) } else { retired.append(number) }
   }
 
+  @inline(__always)
   package func contains(_ slot: Int, generation: UInt32) -> Bool {
     slot >= 0 && slot < entries.count && entries[slot].generation == generation | Self.liveBit
   }
 
+  @inline(__always)
   package func generation(_ slot: Int) -> UInt32 { entries[slot].generation & ~Self.liveBit }
 
   /// Slots that are or were in use: every live one is below.
   package var slots: Range<Int> { 0..<entries.count }
 
+  @inline(__always)
   package func isLive(_ slot: Int) -> Bool {
     slot >= 0 && slot < entries.count && entries[slot].generation & Self.liveBit != 0
   }

@@ -21,16 +21,32 @@ struct SlotList {
 }
 
 extension Slab where Record: Linked & ~Copyable {
+  @inline(__always)
   mutating func append(_ slot: Int, to list: inout SlotList) {
-    let number = UInt32(truncatingIfNeeded: slot)
     self[slot].links = SlotLinks(previous: list.tail)
+    hook(slot, to: &list)
+  }
+
+  /// The slot of a new record, which is the last of a list; nil when all are taken.
+  @inline(__always)
+  mutating func insert(_ record: consuming Record, to list: inout SlotList) -> Int? {
+    record.links = SlotLinks(previous: list.tail)
+    guard let slot = insert(record) else { return nil }
+    hook(slot, to: &list)
+    return slot
+  }
+
+  /// Makes a record that names the last of a list the one behind it.
+  @inline(__always)
+  private mutating func hook(_ slot: Int, to list: inout SlotList) {
+    let number = UInt32(truncatingIfNeeded: slot)
     if list.tail == ConnectionRecord.noSlot {
       list.head = number
     } else {
       self[Int(list.tail)].links.next = number
     }
     list.tail = number
-    list.count += 1
+    list.count &+= 1
   }
 
   /// The slots of a list, as they are now.
@@ -45,8 +61,22 @@ extension Slab where Record: Linked & ~Copyable {
     return members
   }
 
+  @inline(__always)
   mutating func unlink(_ slot: Int, from list: inout SlotList) {
-    let links = self[slot].links
+    unhook(self[slot].links, from: &list)
+    self[slot].links = SlotLinks()
+  }
+
+  /// Takes a record out of a list and frees its slot.
+  @inline(__always)
+  mutating func remove(_ slot: Int, from list: inout SlotList) {
+    unhook(self[slot].links, from: &list)
+    remove(slot)
+  }
+
+  /// Makes the neighbours that these links name each other's.
+  @inline(__always)
+  private mutating func unhook(_ links: SlotLinks, from list: inout SlotList) {
     if links.previous == ConnectionRecord.noSlot {
       list.head = links.next
     } else {
@@ -57,7 +87,6 @@ extension Slab where Record: Linked & ~Copyable {
     } else {
       self[Int(links.next)].links.previous = links.previous
     }
-    self[slot].links = SlotLinks()
-    list.count -= 1
+    list.count &-= 1
   }
 }

@@ -43,57 +43,57 @@ struct SocketState: ~Copyable {
   /// how much of it there is, faster perhaps than a turn sends, and it is repeated.
   static let waitingMark = 4096
 
+  private struct Flags: OptionSet {
+    let rawValue: UInt8
+
+    static let isFinishing = Flags(rawValue: 1)
+    static let isBlocked = Flags(rawValue: 2)
+    static let isReady = Flags(rawValue: 4)
+    static let isPaused = Flags(rawValue: 8)
+  }
+
   var kind = Kind.free
   var phase = Phase.open
-  /// Closed as soon as everything is sent and no close is to be repeated here.
-  var isFinishing = false
-  var isBlocked = false
-  /// Named in the list of sockets that have something to send.
-  var isReady = false
-  /// Of a stream: nothing is read, because the program takes no more.
-  var isPaused = false
+  private var flags: Flags = []
+  /// Of a stream: frames that come in pieces may be lent memory of less than 2 to this, for one of
+  /// that size has come; 0 before.
+  var provenBits: UInt8 = 0
   /// Slot of the listener or connection; `noSlot` when that has ended and the socket only finishes.
   var owner = ConnectionRecord.noSlot
-  /// Tombstones that still repeat their close here.
-  var repeatingCloses: Int32 = 0
   /// Of a UDP socket, made on first use.
-  private var waiting: WaitingDatagrams?
+  private(set) var waiting: WaitingDatagrams?
   /// Of a stream, while there is something to write or a part of a frame.
   var stream: StreamState?
 
-  /// Datagrams that wait and belong to no connection's queue.
-  var out: FIFO<OutDatagram> {
-    _read {
-      if let waiting {
-        yield waiting.out
-      } else {
-        let none = FIFO<OutDatagram>()
-        yield none
-      }
-    }
-    _modify {
-      let waiting = waitingForMore()
-      yield &waiting.out
-    }
+  /// Closed as soon as everything is sent and no close is to be repeated here.
+  var isFinishing: Bool {
+    get { flags.contains(.isFinishing) }
+    set { set(.isFinishing, newValue) }
   }
 
-  /// Connections with something to send, while the socket takes nothing.
-  var parked: FIFO<ReadyConnection> {
-    _read {
-      if let waiting {
-        yield waiting.parked
-      } else {
-        let none = FIFO<ReadyConnection>()
-        yield none
-      }
-    }
-    _modify {
-      let waiting = waitingForMore()
-      yield &waiting.parked
-    }
+  var isBlocked: Bool {
+    get { flags.contains(.isBlocked) }
+    set { set(.isBlocked, newValue) }
   }
 
-  private mutating func waitingForMore() -> WaitingDatagrams {
+  /// Named in the list of sockets that have something to send.
+  var isReady: Bool {
+    get { flags.contains(.isReady) }
+    set { set(.isReady, newValue) }
+  }
+
+  /// Of a stream: nothing is read, because the program takes no more.
+  var isPaused: Bool {
+    get { flags.contains(.isPaused) }
+    set { set(.isPaused, newValue) }
+  }
+
+  @inline(__always)
+  private mutating func set(_ flag: Flags, _ isSet: Bool) {
+    if isSet { flags.insert(flag) } else { flags.remove(flag) }
+  }
+
+  mutating func waitingForMore() -> WaitingDatagrams {
     if let waiting { return waiting }
     let new = WaitingDatagrams()
     waiting = new
@@ -102,9 +102,16 @@ struct SocketState: ~Copyable {
 }
 
 /// What waits for a UDP socket.
-private final class WaitingDatagrams {
+final class WaitingDatagrams {
+  /// Datagrams that belong to no connection's queue.
   var out = FIFO<OutDatagram>()
+  /// Connections with something to send, while the socket takes nothing.
   var parked = FIFO<ReadyConnection>()
+  /// Tombstones that still repeat their close here.
+  var repeatingCloses = 0
+
+  /// Whether nothing has to be sent there before the socket is closed.
+  var isIdle: Bool { out.isEmpty && repeatingCloses == 0 }
 }
 
 /// The two directions of a TCP stream that is at work.

@@ -5,10 +5,20 @@ package struct Frame: Equatable {
   package var payload: Payload
 }
 
+/// What a frame that comes in pieces may have for memory beyond what came of it.
+package struct FrameCredit {
+  /// So much at once: about what the same peer has sent in one frame before.
+  package var proven = 0
+  /// No more than this, unless what came needs it.
+  package var allowance = Int.max
+
+  package init() {}
+}
+
 /// Cuts the bytes of a stream into frames, wherever the reads split them.
 ///
 /// A frame that lies whole in the bytes at hand is not copied. Memory grows with the bytes
-/// received, never with the length announced, and is held only while a frame is partial.
+/// received, never with the length announced alone, and is held only while a frame is partial.
 package struct StreamDeframer {
   /// A frame of which so much is missing is read straight into its memory.
   package static let directBytes = 65_536
@@ -25,31 +35,26 @@ package struct StreamDeframer {
   /// Whether a frame has begun and is not complete.
   package var isInsideFrame: Bool { head != nil || !prefix.isEmpty }
 
-  /// Bytes behind the head of a frame that is not complete.
-  package var heldBytes: Int { partial.count }
+  /// The memory of what came behind the head of a frame that is not complete.
+  package var heldBytes: Int { partial.capacity }
 
   /// Bytes behind the head of a frame that are still to come; 0 if its head is not complete.
   package var missingBytes: Int { head.map { $0.rest - partial.count } ?? 0 }
 
   /// The next frame of `bytes` from `offset` on, which moves behind what was consumed; nil if it is
   /// not complete, and then all bytes are consumed. It may carry a message of `maxMessage` bytes.
-  /// `memory` gives an empty array for one that comes in pieces. A failure breaks the stream.
+  /// Memory for one that comes in pieces is of `buffers`, or new. A failure breaks the stream.
   package mutating func next(
     _ bytes: Span<UInt8>, from offset: inout Int, maxMessage: Int,
-    memory: () -> [UInt8] = { [] }
+    credit: FrameCredit = FrameCredit(), buffers: inout LargeBuffers
   ) throws(DropReason) -> Frame? {
-    if head == nil, prefix.isEmpty,
-      let frame = try Self.wholeFrame(bytes, from: &offset, maxMessage)
-    {
+    if !isInsideFrame, let frame = try Self.wholeFrame(bytes, from: &offset, maxMessage) {
       return frame
     }
-    if head == nil {
-      try readHead(bytes, from: &offset, maxMessage)
-      guard let head else { return nil }
-      if head.rest > 0 { partial = memory() }
-    }
+    if head == nil { try readHead(bytes, from: &offset, maxMessage) }
+    guard head != nil else { return nil }
     let taken = min(missingBytes, bytes.count - offset)
-    makeRoom(taken)
+    makeRoom(taken, credit, &buffers)
     partial.append(bytes: bytes.extracting(offset..<offset + taken))
     offset += taken
     return takeComplete()
@@ -58,13 +63,14 @@ package struct StreamDeframer {
   /// Lets `read` put bytes straight behind what is there of a frame: it gets the room for some of
   /// those that are missing, and returns how many it has put there, 0 or more.
   package mutating func read(
+    credit: FrameCredit = FrameCredit(), buffers: inout LargeBuffers,
     _ read: (UnsafeMutableRawBufferPointer) -> Int
   ) -> Frame? {
     guard missingBytes > 0 else { return nil }
     // What came doubles what is asked for, so that memory follows it and not what was announced.
     let room = min(
       missingBytes, max(partial.capacity - partial.count, partial.count, Self.directBytes))
-    makeRoom(room)
+    makeRoom(room, credit, &buffers)
     partial.append(addingCapacity: room) { target in
       // Only bytes that were read count, and they lie in the room that was given.
       unsafe target.withUnsafeMutableBufferPointer { target, count in
@@ -75,12 +81,21 @@ package struct StreamDeframer {
     return takeComplete()
   }
 
-  /// Grows `partial` such that a message ends up with the memory that it needs.
-  private mutating func makeRoom(_ room: Int) {
+  /// Makes room for so many of the missing bytes. What is there moves into twice as much memory, or
+  /// into what the credit allows, but no new memory is larger than the message.
+  private mutating func makeRoom(
+    _ room: Int, _ credit: FrameCredit, _ buffers: inout LargeBuffers
+  ) {
     guard let head, case let needed = partial.count + room, needed > partial.capacity else {
       return
     }
-    partial.reserveCapacity(max(needed, min(head.rest, needed * 2 - room)))
+    let least = min(head.rest, max(needed + partial.count, credit.proven))
+    let most = min(max(needed * 4, credit.proven), head.rest * 2, credit.allowance)
+    var larger = (most >= least ? buffers.take(of: least...most) : nil) ?? []
+    larger.reserveCapacity(least)
+    larger.append(bytes: partial.span)
+    swap(&larger, &partial)
+    buffers.give(larger)
   }
 
   private mutating func takeComplete() -> Frame? {

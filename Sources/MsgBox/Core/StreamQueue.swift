@@ -28,6 +28,9 @@ package struct StreamQueue {
 
   var isEmpty: Bool { count == 0 }
 
+  /// Whether it has little memory.
+  var isSmall: Bool { tail.capacity <= 1024 && frames.isSmall }
+
   // MARK: Appending
 
   /// Appends what is no message.
@@ -39,27 +42,32 @@ package struct StreamQueue {
     frames.append(tail.count - before, overhead: 0)
   }
 
-  /// Appends a message; `counts` says that it is told of when it is written.
-  mutating func append(_ head: MessageHead, _ message: Span<UInt8>, counts: Bool) {
-    let overhead = StreamFrame.overhead(head)
-    makeRoom(overhead + message.count)
-    StreamFrame.append(head, payload: message, to: &tail)
-    count += overhead + message.count
-    frames.append(overhead + message.count, overhead: counts ? overhead : 0)
+  /// Appends a message; `counts` says that it is told of when it is written. `shared` is the same
+  /// message, if it need not be copied.
+  mutating func append(
+    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes?, counts: Bool
+  ) {
+    if let shared, message.count >= Self.ownPiece {
+      append(head, sharing: shared, counts: counts)
+    } else {
+      append(head, message, counts: counts)
+    }
   }
 
-  /// Appends a small one-way message that counts.
+  /// Appends a message; `counts` says that it is told of when it is written.
   @inline(__always)
-  mutating func append(oneWay message: Span<UInt8>) {
-    let overhead = StreamFrame.plainOverhead
+  mutating func append(_ head: MessageHead, _ message: Span<UInt8>, counts: Bool) {
+    let overhead = StreamFrame.overhead(head)
     makeRoom(overhead &+ message.count)
-    StreamFrame.append(oneWay: message, to: &tail)
+    StreamFrame.append(head, payload: message, to: &tail)
     count &+= overhead &+ message.count
-    frames.append(overhead &+ message.count, overhead: overhead)
+    frames.append(overhead &+ message.count, overhead: counts ? overhead : 0)
   }
 
   /// Appends a message that is not copied.
-  mutating func append(_ head: MessageHead, sharing message: MessageBytes, counts: Bool) {
+  private mutating func append(
+    _ head: MessageHead, sharing message: MessageBytes, counts: Bool
+  ) {
     let overhead = StreamFrame.overhead(head)
     makeRoom(overhead)
     StreamFrame.append(head, payloadCount: message.count, to: &tail)
@@ -188,6 +196,9 @@ struct FrameSizes {
   /// Of all that count.
   private var messages = 0
   private var bytes = 0
+
+  /// Whether it has little memory.
+  var isSmall: Bool { sizes.capacity <= 256 }
 
   /// Bytes of the first frame.
   var first: Int? { firstSize < sizes.count ? Int(sizes[firstSize] >> 5) : nil }

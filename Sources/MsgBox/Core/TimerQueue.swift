@@ -2,8 +2,10 @@
 package enum TimerKind: UInt8, Sendable {
   /// The one timer of a connection; its phase says what for.
   case connection
-  /// A get waits no longer.
+  /// A get waits no longer, or is sent again.
   case get
+  /// The same of the gets of a connection that have no timers of their own.
+  case gets
   /// A hello was never confirmed.
   case pendingHello
   /// A tombstone repeats its close, or ends.
@@ -16,6 +18,8 @@ package enum TimerKind: UInt8, Sendable {
   case reassembly
   /// A message that was not sent yet may be too late.
   case expiry
+  /// A peer that may have moved is asked again, or believed, or not.
+  case pathChange
 }
 
 /// Names a scheduled timer until it fires or is cancelled.

@@ -71,6 +71,12 @@ final class Traffic {
   /// Waiting gets by reply id, and in the order of asking.
   var replyIDs = ReplyIDs()
   var waitingGets = SlotList()
+  /// The first of them that has no timer of its own, and the timer of all of those. They are due in
+  /// the order of asking, the last of them at `untimedDue`.
+  var firstUntimed = ConnectionRecord.noSlot
+  var untimedDue = Instant(nanoseconds: 0)
+  var getsTimer = TimerID.none
+  var getsTimerDue = Instant(nanoseconds: 0)
   /// How long a request waits before it is sent again.
   var replyTimer = ReplyTimer()
   /// Reply ids of timed-out gets to an implicit peer, which a late reply might still name.
@@ -80,7 +86,7 @@ final class Traffic {
   /// Requests of the peer in the order of their coming.
   var openRequests = SlotList()
   /// Which requests came, so that each is handled once however often it comes.
-  var requestWindow: RequestWindow?
+  var requestWindow = RequestWindow()
   var replyCache: ReplyCache?
 
   /// Heartbeats of ours in a row without a message either way.

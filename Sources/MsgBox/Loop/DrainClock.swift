@@ -11,6 +11,9 @@ package struct DrainClock {
   /// Polls further apart than this are not one streak.
   package static let longestGap = Interval.milliseconds(250)
 
+  /// What `isFresh` calls lately.
+  package static let freshness = Interval.milliseconds(20)
+
   package private(set) var drainedAt: Instant
   private var streakBegan: Instant
   private var lastPoll: Instant
@@ -31,6 +34,9 @@ package struct DrainClock {
   package mutating func sawEmpty(at instant: Instant) {
     drainedAt = max(drainedAt, instant)
   }
+
+  /// Whether the sockets were seen empty so lately that to see it again tells nothing new.
+  package func isFresh(at now: Instant) -> Bool { now.since(drainedAt) < Self.freshness }
 
   /// Up to when silence may be judged.
   package func judged(at now: Instant) -> Instant {

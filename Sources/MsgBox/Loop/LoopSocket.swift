@@ -1,5 +1,7 @@
-/// One socket of a loop. Small, for there is one for each TCP connection.
-final class LoopSocket {
+/// One socket of a loop: where it is in the loop's table. Someone may hold this until the end of a
+/// call although the socket was closed meanwhile, and its place perhaps is another's: then it is
+/// found closed, and what is set is lost.
+@safe struct LoopSocket: Equatable {
   enum Role: UInt8 {
     case datagram
     case connectedDatagram
@@ -8,106 +10,169 @@ final class LoopSocket {
     case stream
   }
 
+  /// The table outlives every call of the loop. By address: a reference would be counted at each look.
+  private let table: UnsafeMutablePointer<SocketStorage>
   let id: SocketID
   /// Which of the sockets this is that have had its id.
-  private let generation: UInt32
-  /// Nil once it was closed, though someone may still hold this object until the end of a call.
-  private var descriptor: FileDescriptor?
-  var role: Role
-  /// The system's send buffer is full, and the core knows.
-  var isBlocked = false
-  /// Of a stream: it is not read, because the program takes no more.
-  var isPaused = false
-  /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
-  var isUnpolled = false
-  /// Of a stream: its end was read.
-  var hasReadEnd = false
-  /// Of a stream: its failure was told to the core.
-  var hasFailed = false
-  /// Of a listener: accepting fails for want of descriptors, and the core knows.
-  var isShedding = false
-  /// What the poller watches it for.
-  var interest = Readiness.none
-  /// Of a stream: why writing failed, while there may be bytes left to read.
-  var writeError: Errno?
-  /// Nil of a stream.
-  private let bound: BoundSocket?
+  fileprivate let generation: UInt32
 
-  init(id: SocketID, generation: UInt32, socket: consuming OpenSocket, role: Role) {
+  fileprivate init(_ table: UnsafeMutablePointer<SocketStorage>, _ id: SocketID, generation: UInt32)
+  {
+    unsafe self.table = table
     self.id = id
     self.generation = generation
-    self.role = role
-    switch role {
-    case .datagram, .connectedDatagram, .listener: bound = BoundSocket(socket)
-    case .connecting, .stream: bound = nil
-    }
-    descriptor = socket.takeDescriptor()
+  }
+
+  static func == (left: LoopSocket, right: LoopSocket) -> Bool {
+    left.id == right.id && left.generation == right.generation
+  }
+
+  private var record: SocketRecord {
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(table.pointee.address(of: self)) }
+    @inline(__always) nonmutating unsafeMutableAddress { unsafe table.pointee.address(of: self) }
+  }
+
+  /// What only a UDP socket or a listener has; the one of no socket elsewhere.
+  private var bound: BoundSocket {
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(table.pointee.addressOfBound(self)) }
+    @inline(__always) nonmutating unsafeMutableAddress { unsafe table.pointee.addressOfBound(self) }
   }
 
   /// The number of the descriptor; -1 once it was closed.
-  var fd: Int32 {
-    switch descriptor {
-    case .some(let descriptor): descriptor.rawValue
-    case .none: -1
-    }
-  }
+  var fd: Int32 { record.fd }
 
   /// What the poller says when it is ready; no other socket of the loop ever has it.
   var token: UInt64 { UInt64(generation) << 32 | UInt64(id.rawValue) }
 
   var isOpen: Bool { fd >= 0 }
 
-  func close() { descriptor = nil }
+  var role: Role {
+    get { record.role }
+    nonmutating set { record.role = newValue }
+  }
+
+  /// What the poller watches it for.
+  var interest: Readiness {
+    get { Readiness(rawValue: UInt32(record.interest)) }
+    nonmutating set { record.interest = UInt8(truncatingIfNeeded: newValue.rawValue) }
+  }
+
+  /// The system's send buffer is full, and the core knows.
+  var isBlocked: Bool {
+    get { record[.isBlocked] }
+    nonmutating set { record[.isBlocked] = newValue }
+  }
+
+  /// Of a stream: it is not read, because the program takes no more.
+  var isPaused: Bool {
+    get { record[.isPaused] }
+    nonmutating set { record[.isPaused] = newValue }
+  }
+
+  /// Of a stream: it hung up while it was paused, and is not polled until it is read again.
+  var isUnpolled: Bool {
+    get { record[.isUnpolled] }
+    nonmutating set { record[.isUnpolled] = newValue }
+  }
+
+  /// Of a stream: its end was read.
+  var hasReadEnd: Bool {
+    get { record[.hasReadEnd] }
+    nonmutating set { record[.hasReadEnd] = newValue }
+  }
+
+  /// Of a stream: its failure was told to the core.
+  var hasFailed: Bool {
+    get { record[.hasFailed] }
+    nonmutating set { record[.hasFailed] = newValue }
+  }
+
+  /// Of a stream: it was last read straight into a large message.
+  var expectsLarge: Bool {
+    get { record[.expectsLarge] }
+    nonmutating set { record[.expectsLarge] = newValue }
+  }
+
+  /// Of a listener: accepting fails for want of descriptors, and the core knows.
+  var isShedding: Bool {
+    get { record[.isShedding] }
+    nonmutating set { record[.isShedding] = newValue }
+  }
+
+  /// Of a stream: why writing failed, while there may be bytes left to read.
+  var writeError: Errno? {
+    get { record.writeError == 0 ? nil : Errno(rawValue: record.writeError) }
+    nonmutating set { record.writeError = newValue?.rawValue ?? 0 }
+  }
 
   var isConnectedDatagram: Bool { role == .connectedDatagram }
 
   /// Its own address, if it is no stream; the IP is unspecified at a wildcard.
-  var local: Address { bound?.local ?? .unspecified }
+  var local: Address { bound.local }
 
-  var isIPv6: Bool { bound?.isIPv6 ?? false }
+  var isIPv6: Bool { bound.isIPv6 }
 
-  var isWildcard: Bool { bound?.isWildcard ?? false }
+  var isWildcard: Bool { bound.isWildcard }
 
   /// The peer of a connected UDP socket.
   var remote: Address {
-    get { bound?.remote ?? .unspecified }
-    set { bound?.remote = newValue }
+    get { bound.remote }
+    nonmutating set { bound.remote = newValue }
   }
 
   /// Of a UDP socket: whether datagrams leave together.
   var trains: Trains {
-    get { bound?.trains ?? Trains() }
-    set { bound?.trains = newValue }
+    get { bound.trains }
+    nonmutating set { bound.trains = newValue }
+  }
+
+  /// Of a UDP socket: whether it has mostly one datagram when it is ready. To ask for more is tried
+  /// again after some.
+  var expectsOne: Bool { bound.onesInRow >= BoundSocket.onesBelieved }
+
+  /// Notes what a UDP socket had when it was ready.
+  func received(isOne: Bool) {
+    var ones = isOne ? bound.onesInRow + 1 : 0
+    if ones > BoundSocket.onesTrusted { ones = BoundSocket.onesBelieved - 1 }
+    bound.onesInRow = ones
   }
 
   /// What was polled from the core but not sent, oldest first; less than one batch.
   var held: [HeldDatagram] {
-    get { bound?.held ?? [] }
-    _modify {
-      var none: [HeldDatagram] = []
-      if let bound { yield &bound.held } else { yield &none }
-    }
+    get { bound.held }
+    nonmutating _modify { yield &bound.held }
   }
+
+  /// Whether there is something in `held`, or in `backlog`.
+  var isHolding: Bool { !bound.held.isEmpty }
+  var hasBacklog: Bool { !bound.backlog.isEmpty }
 
   /// What was received and waits for the next turn, oldest first; less than one batch.
   var backlog: [BacklogTrain] {
-    get { bound?.backlog ?? [] }
-    _modify {
-      var none: [BacklogTrain] = []
-      if let bound { yield &bound.backlog } else { yield &none }
-    }
+    get { bound.backlog }
+    nonmutating _modify { yield &bound.backlog }
   }
 }
 
 /// What only a UDP socket or a listener has.
-private final class BoundSocket {
-  let local: Address
-  let isIPv6: Bool
-  let isWildcard: Bool
+private struct BoundSocket: ~Copyable {
+  var local = Address.unspecified
+  var isIPv6 = false
+  var isWildcard = false
   var remote = Address.unspecified
   var trains = Trains()
   var held: [HeldDatagram] = []
   var backlog: [BacklogTrain] = []
+  /// Receptions in a row that brought one datagram.
+  var onesInRow = 0
+
+  /// After so many the next is expected to be one too.
+  static let onesBelieved = 8
+  /// After so many, 16 of which were expected, it is tried whether there is more.
+  static let onesTrusted = 24
+
+  /// That of no socket.
+  init() {}
 
   init(_ socket: borrowing OpenSocket) {
     local = socket.local
@@ -116,15 +181,173 @@ private final class BoundSocket {
   }
 }
 
+/// What the loop keeps of each socket. 16 bytes, for there is one for each TCP connection.
+private struct SocketRecord: ~Copyable {
+  struct Flags: OptionSet {
+    let rawValue: UInt8
+
+    static let isBlocked = Flags(rawValue: 1)
+    static let isPaused = Flags(rawValue: 2)
+    static let isUnpolled = Flags(rawValue: 4)
+    static let hasReadEnd = Flags(rawValue: 8)
+    static let hasFailed = Flags(rawValue: 16)
+    static let isShedding = Flags(rawValue: 32)
+    static let expectsLarge = Flags(rawValue: 64)
+  }
+
+  /// Nil while it is closed.
+  var descriptor: FileDescriptor?
+  var role = LoopSocket.Role.stream
+  var interest: UInt8 = 0
+  var flags: Flags = []
+  var generation: UInt32 = 0
+  /// Of a stream: the number of the error, 0 for none. Of others: where its `BoundSocket` is.
+  private var word: UInt32 = 0
+
+  var fd: Int32 {
+    switch descriptor {
+    case .some(let descriptor): descriptor.rawValue
+    case .none: -1
+    }
+  }
+
+  subscript(flag: Flags) -> Bool {
+    get { flags.contains(flag) }
+    set { if newValue { flags.insert(flag) } else { flags.remove(flag) } }
+  }
+
+  /// Whether it is a stream, or is going to be one.
+  private var isStream: Bool { role == .stream || role == .connecting }
+
+  var writeError: Int32 {
+    get { isStream ? Int32(bitPattern: word) : 0 }
+    set { if isStream { word = UInt32(bitPattern: newValue) } }
+  }
+
+  /// Where its `BoundSocket` is; 0 of a stream.
+  var bound: Int {
+    get { isStream ? 0 : Int(word) }
+    set { if !isStream { word = UInt32(truncatingIfNeeded: newValue) } }
+  }
+
+  /// Becomes that of another socket.
+  mutating func open(_ descriptor: consuming FileDescriptor, _ role: LoopSocket.Role) {
+    self.descriptor = consume descriptor
+    self.role = role
+    interest = 0
+    flags = []
+    word = 0
+    generation &+= 1
+  }
+}
+
+/// What the table of a loop's sockets holds.
+private struct SocketStorage: ~Copyable {
+  fileprivate var records = Pages<SocketRecord>()
+  /// Stands for each socket that is gone: nothing but its descriptor, which it has not, is read
+  /// before anything else is asked.
+  fileprivate var gone = Pages<SocketRecord>()
+  fileprivate var free: [UInt32] = []
+  /// The first stands for those that are gone or have none.
+  fileprivate var bounds = Pages<BoundSocket>()
+  fileprivate var freeBounds: [Int] = []
+
+  init() {
+    gone.append(SocketRecord())
+    bounds.append(BoundSocket())
+  }
+
+  mutating func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> SocketID {
+    let id = free.popLast() ?? UInt32(truncatingIfNeeded: records.count)
+    let index = Int(id)
+    if index == records.count { records.append(SocketRecord()) }
+    let isStream = role == .stream || role == .connecting
+    let bound = isStream ? 0 : place(BoundSocket(socket))
+    records[index].open(socket.takeDescriptor(), role)
+    records[index].bound = bound
+    return SocketID(rawValue: id)
+  }
+
+  private mutating func place(_ bound: consuming BoundSocket) -> Int {
+    guard let free = freeBounds.popLast() else {
+      bounds.append(bound)
+      return bounds.count - 1
+    }
+    bounds[free] = bound
+    return free
+  }
+
+  /// Closes a socket and takes it out.
+  mutating func remove(_ id: SocketID) {
+    let index = Int(id.rawValue)
+    guard index < records.count, records[index].fd >= 0 else { return }
+    let bound = records[index].bound
+    if bound > 0 {
+      bounds[bound] = BoundSocket()
+      freeBounds.append(bound)
+    }
+    records[index].descriptor = nil
+    free.append(id.rawValue)
+  }
+
+  /// The ids in use, in order.
+  var ids: [SocketID] {
+    var ids: [SocketID] = []
+    for index in records.indices where records[index].fd >= 0 {
+      ids.append(SocketID(rawValue: UInt32(truncatingIfNeeded: index)))
+    }
+    return ids
+  }
+
+  @inline(__always)
+  mutating func address(of socket: LoopSocket) -> UnsafeMutablePointer<SocketRecord> {
+    let index = Int(socket.id.rawValue)
+    guard records[index].generation == socket.generation, records[index].fd >= 0 else {
+      return unsafe closedRecord()
+    }
+    return unsafe records.address(index)
+  }
+
+  /// Of a socket that is gone.
+  @inline(never)
+  private mutating func closedRecord() -> UnsafeMutablePointer<SocketRecord> {
+    gone[0] = SocketRecord()
+    return unsafe gone.address(0)
+  }
+
+  @inline(__always)
+  mutating func addressOfBound(_ socket: LoopSocket) -> UnsafeMutablePointer<BoundSocket> {
+    let bound = unsafe address(of: socket).pointee.bound
+    return bound > 0 ? unsafe bounds.address(bound) : unsafe boundOfNone()
+  }
+
+  @inline(never)
+  private mutating func boundOfNone() -> UnsafeMutablePointer<BoundSocket> {
+    bounds[0] = BoundSocket()
+    return unsafe bounds.address(0)
+  }
+}
+
 /// The sockets of a loop by their ids, which are small and used again.
-struct SocketTable {
-  private var slots: [LoopSocket?] = []
-  private var generations: [UInt32] = []
-  private var free: [UInt32] = []
+@safe final class SocketTable {
+  private let storage: UnsafeMutablePointer<SocketStorage>
+
+  init() {
+    unsafe storage = .allocate(capacity: 1)
+    unsafe storage.initialize(to: SocketStorage())
+  }
+
+  deinit {
+    unsafe storage.deinitialize(count: 1)
+    unsafe storage.deallocate()
+  }
 
   subscript(id: SocketID) -> LoopSocket? {
     let index = Int(id.rawValue)
-    return index < slots.count ? slots[index] : nil
+    guard unsafe index < storage.pointee.records.count,
+      unsafe storage.pointee.records[index].fd >= 0
+    else { return nil }
+    return unsafe LoopSocket(storage, id, generation: storage.pointee.records[index].generation)
   }
 
   /// The socket of a poller's token; nil if it is gone, even if its id is in use again.
@@ -135,34 +358,15 @@ struct SocketTable {
     return socket
   }
 
-  mutating func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> LoopSocket {
-    let index = free.popLast() ?? UInt32(truncatingIfNeeded: slots.count)
-    if Int(index) == slots.count {
-      slots.append(nil)
-      generations.append(0)
-    }
-    generations[Int(index)] &+= 1
-    let added = LoopSocket(
-      id: SocketID(rawValue: index), generation: generations[Int(index)], socket: socket,
-      role: role)
-    slots[Int(index)] = added
-    return added
+  func add(_ socket: consuming OpenSocket, role: LoopSocket.Role) -> LoopSocket {
+    let id = unsafe storage.pointee.add(socket, role: role)
+    let generation = unsafe storage.pointee.records[Int(id.rawValue)].generation
+    return unsafe LoopSocket(storage, id, generation: generation)
   }
 
   /// Closes a socket and takes it out.
-  mutating func remove(_ id: SocketID) {
-    guard let socket = self[id] else { return }
-    socket.close()
-    slots[Int(id.rawValue)] = nil
-    free.append(id.rawValue)
-  }
+  func remove(_ id: SocketID) { unsafe storage.pointee.remove(id) }
 
   /// The ids in use, in order.
-  var ids: [SocketID] {
-    var ids: [SocketID] = []
-    for index in slots.indices where slots[index] != nil {
-      ids.append(SocketID(rawValue: UInt32(truncatingIfNeeded: index)))
-    }
-    return ids
-  }
+  var ids: [SocketID] { unsafe storage.pointee.ids }
 }

@@ -8,18 +8,23 @@ extension RunLoop {
   /// After so many datagrams in a row the turn looks at the clock.
   static let datagramsBetweenLooks = 64
 
-  /// Receives up to 64 batches, so that others get a turn.
+  /// Receives up to 64 batches, so that others get a turn. Of a socket that has had one datagram
+  /// at a time for a while just that one is received: to ask for more would cost the system a
+  /// quarter more.
   func receiveDatagrams(
     _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    guard socket.backlog.isEmpty else { return .more }
+    guard !socket.hasBacklog else { return .more }
     var receivedAt = polledAt
     unlooked = 0
+    let expectsOne = socket.expectsOne && drain.isFresh(at: polledAt)
     for _ in 0..<64 {
       let count: Int
       do throws(Errno) {
         count = try batch.receive(
-          from: socket.fd, isConnected: socket.isConnectedDatagram)
+          from: socket.fd, isConnected: socket.isConnectedDatagram,
+          most: expectsOne ? 1 : DatagramBatch.receiveCapacity)
+        socket.received(isOne: count == 1 && batch.received(0).isOne)
       } catch {
         guard error.isBounce else { return .drained }
         if socket.isConnectedDatagram { bounced(socket, error) }
@@ -34,6 +39,7 @@ extension RunLoop {
         }
       }
       guard socket.isOpen, !isEnding, batch.isFull else { return .drained }
+      if expectsOne { return .served }
       guard let time = lookUp() else { return .more }
       receivedAt = time
     }
@@ -116,7 +122,7 @@ extension RunLoop {
       }
       start = 0
     }
-    if !socket.backlog.isEmpty { backlogged.append(socket.token) }
+    if socket.hasBacklog { backlogged.append(socket.token) }
   }
 
   /// Goes on with what was kept of one socket, so long as there is time, but with a few datagrams
@@ -130,7 +136,7 @@ extension RunLoop {
       let first = socket.backlog[done]
       done += 1
       let rest = take(first.train, first.bytes.span, on: socket, at: now, deliver)
-      guard let rest else { continue }
+      guard let rest, socket.isOpen else { continue }
       if rest < first.bytes.count {
         done -= 1
         socket.backlog[done].bytes.removeSubrange(..<rest)
@@ -138,8 +144,10 @@ extension RunLoop {
       }
       break
     }
+    // One that was closed meanwhile has taken its backlog along.
+    guard socket.isOpen else { return .more }
     socket.backlog.removeFirst(done)
-    if socket.isOpen, !socket.backlog.isEmpty { backlogged.append(token) }
+    if socket.hasBacklog { backlogged.append(token) }
     return .more
   }
 

@@ -49,12 +49,23 @@ extension RunLoop {
         } else {
           deliver(event, unsafe input.bytes.extracting(event.payload.range))
         }
+        if endpoint.queuedBytes >= burstMark { sendBurst() }
       } else if let event = endpoint.pollOther() {
         if log != nil { note(event.kind, event.handle, event.status, event.systemError) }
         deliver(event, RawSpan())
       }
     }
     delivered += count
+  }
+
+  /// Sends what answers the messages that were delivered, so that the peer works on it while this
+  /// box works on the rest of the turn. Each burst of a turn is twice as large as the one before,
+  /// so there are few.
+  @inline(never)
+  private func sendBurst() {
+    _ = sendQueued(at: now)
+    burst = burst &* 2
+    burstMark = endpoint.queuedBytes + burst
   }
 
   @inline(never)

@@ -32,50 +32,39 @@ extension RunLoop {
   /// Sends what the core has queued over UDP.
   func flushDatagrams(at now: Instant) {
     trackedAtFlush = endpoint.trackedReceived
-    guard hasDatagrams else { return }
+    guard endpoint.hasDatagrams else { return }
     sentAt = now
-    while fillBatch() { sendBatch() }
-    sendBatch()
-  }
-
-  /// Whether the core may have something to send over UDP.
-  private var hasDatagrams: Bool {
-    !endpoint.ready.isEmpty || !endpoint.nextRound.isEmpty || !endpoint.readySockets.isEmpty
-  }
-
-  /// Fills the batch with datagrams whose sockets are there; whether there may be more of them.
-  private func fillBatch() -> Bool {
-    var count = 0
-    while count < DatagramBatch.capacity {
-      let transmit = batch.fill(count) { endpoint.pollTransmit(into: &$0, at: sentAt) }
-      guard let transmit else { return false }
-      guard let socket = sockets[transmit.socket] else { continue }
+    var socket: LoopSocket?
+    // Of the batch, those that are for this socket.
+    var (first, end) = (0, 0)
+    while endpoint.hasDatagrams, let transmit = fill(end) {
+      if socket?.id != transmit.socket {
+        if let socket { sendOrHold(first..<end, on: socket) }
+        first = end
+        socket = sockets[transmit.socket]
+      }
+      guard let socket else { continue }
       if !socket.isConnectedDatagram {
         batch.address(
-          count, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
+          end, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
       }
-      count += 1
-      if let last = outgoing.indices.last, outgoing[last].socket === socket {
-        outgoing[last].end = count
-      } else {
-        outgoing.append(OutgoingRun(socket: socket, end: count))
-      }
+      end += 1
+      guard end == DatagramBatch.capacity else { continue }
+      sendOrHold(first..<end, on: socket)
+      (first, end) = (0, 0)
     }
-    return true
+    if let socket { sendOrHold(first..<end, on: socket) }
   }
 
-  /// Sends the batch, in runs of one socket.
-  private func sendBatch() {
-    var first = 0
-    for run in outgoing {
-      if run.socket.held.isEmpty {
-        send(first..<run.end, on: run.socket)
-      } else {
-        hold(first..<run.end, on: run.socket)
-      }
-      first = run.end
-    }
-    outgoing.removeAll(keepingCapacity: true)
+  /// Takes the next datagram from the core into place `index` of the batch.
+  @inline(__always)
+  private func fill(_ index: Int) -> Transmit? {
+    batch.fill(index) { endpoint.pollTransmit(into: &$0, at: sentAt) }
+  }
+
+  /// Sends the datagrams `range` of the batch, unless others of their socket wait.
+  private func sendOrHold(_ range: Range<Int>, on socket: LoopSocket) {
+    if socket.isHolding { hold(range, on: socket) } else { send(range, on: socket) }
   }
 
   /// Sends the datagrams `range` of the batch; what the system has no room for is held.
@@ -117,7 +106,7 @@ extension RunLoop {
     let held = socket.held
     socket.held.removeAll()
     var first = 0
-    while first < held.count && socket.held.isEmpty {
+    while first < held.count && !socket.isHolding {
       let count = min(held.count - first, DatagramBatch.capacity)
       for index in 0..<count {
         let datagram = held[first + index]
@@ -127,7 +116,7 @@ extension RunLoop {
       first += count
     }
     socket.held.append(contentsOf: held[first...])
-    if socket.held.isEmpty { setBlocked(socket, false) }
+    if !socket.isHolding { setBlocked(socket, false) }
   }
 
   /// Writes what a stream has to send, until the system takes no more.
@@ -172,11 +161,4 @@ extension RunLoop {
     socket.isBlocked = isBlocked
     endpoint.setBlocked(socket.id, isBlocked)
   }
-}
-
-/// Datagrams of the batch that follow each other on one socket.
-struct OutgoingRun {
-  var socket: LoopSocket
-  /// Behind the last of them.
-  var end: Int
 }

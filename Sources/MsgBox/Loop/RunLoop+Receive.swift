@@ -1,7 +1,11 @@
 extension RunLoop {
-  /// Whether a socket was read to its end, or has more.
-  enum Progress {
+  /// What is known of a socket that was read.
+  enum Progress: Comparable {
+    /// It was read to its end.
     case drained
+    /// What it was expected to have was read: the next poll tells whether there is more.
+    case served
+    /// It may have more.
     case more
   }
 
@@ -24,9 +28,9 @@ extension RunLoop {
       // What is kept from here on has had its share of this turn.
       let hadBacklog = !backlogged.isEmpty
       var progress = serve(count, at: polledAt, deliver)
-      if hadBacklog, serveBacklog(deliver) == .more { progress = .more }
-      if progress == .drained && count < Poller.capacity {
-        drain.sawEmpty(at: polledAt)
+      if hadBacklog { progress = max(progress, serveBacklog(deliver)) }
+      if progress != .more && count < Poller.capacity {
+        if progress == .drained { drain.sawEmpty(at: polledAt) }
         return nil
       }
       if now >= turnEnds { return nil }
@@ -65,7 +69,7 @@ extension RunLoop {
         takeAnswers(deliver)
       } else if let socket = sockets[token: token] {
         let time = step == 0 ? polledAt : now
-        if serve(socket, readiness, at: time, deliver) == .more { progress = .more }
+        progress = max(progress, serve(socket, readiness, at: time, deliver))
       }
       if isEnding { break }
       if step + 1 < count && now >= turnEnds {

@@ -1,8 +1,8 @@
 extension RunLoop {
   /// Bytes that are read from a stream at once.
   static let streamReadBytes = 262_144
-  /// Bytes that are read behind a large message, whose memory comes first: enough for the head of
-  /// another.
+  /// Bytes that are read behind a large message, whose memory comes first, and where another is
+  /// expected: enough for its head.
   private static let directReadBytes = 4096
   /// How often a stream is read before others have their turn.
   private static let streamReads = 4
@@ -14,6 +14,7 @@ extension RunLoop {
   func acceptAll(
     _ listener: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
+    let time = now
     for _ in 0..<64 where listener.isOpen && !isEnding {
       var remote = Address.unspecified
       do throws(Errno) {
@@ -24,7 +25,7 @@ extension RunLoop {
         let socket = try adopt(open, role: .stream, interest: .readable)
         listener.isShedding = false
         if !endpoint.accepted(
-          listener.id, socket.id, remote: remote, local: listener.local, at: now)
+          listener.id, socket.id, remote: remote, local: listener.local, at: time)
         {
           remove(socket.id)
         }
@@ -174,14 +175,14 @@ extension RunLoop {
   ) throws(Errno) -> Bool {
     let isDirect = endpoint.missingBytes(of: socket.id) > 0
     var room = 0
-    var limit = buffer.capacity
+    // Behind a large message comes another, perhaps: what is read of it in vain would be moved.
+    let limit = isDirect || socket.expectsLarge ? Self.directReadBytes : buffer.capacity
     let count: Int
     if isDirect {
-      limit = Self.directReadBytes
       (count, room) = try readDirect(socket, buffer, limit: limit)
       settle(deliver)
     } else {
-      count = try buffer.read(from: socket.fd)
+      count = try buffer.read(from: socket.fd, limit: limit)
     }
     guard count > 0 else {
       endReading(socket)
@@ -189,6 +190,7 @@ extension RunLoop {
       return false
     }
     if count > room { receive(count - room, of: buffer, socket, deliver) }
+    socket.expectsLarge = isDirect || endpoint.missingBytes(of: socket.id) > 0
     return count == room + limit
   }
 
@@ -253,7 +255,8 @@ extension RunLoop {
     do throws(Errno) {
       try TCPSocket.shutdownWrite(socket.fd)
       guard let streamBuffer else { return }
-      for _ in 0..<16 where try streamBuffer.read(from: socket.fd) > 0 {}
+      var reads = 0
+      while reads < 16, try streamBuffer.read(from: socket.fd) > 0 { reads += 1 }
     } catch {
       note(.debug, "closing a stream, error ", Int(error.rawValue))
     }

@@ -8,6 +8,9 @@ package final class RunLoop {
   /// for it, and for acknowledgements most of all.
   static let sendGap = Interval.milliseconds(1)
 
+  /// About as much payload of small messages as a datagram carries.
+  static let firstBurst = 896
+
   /// The protocol state. The loop's user calls it directly, with `now`; what it queues leaves at
   /// the next `flush` or turn.
   package var endpoint: Endpoint
@@ -33,9 +36,7 @@ package final class RunLoop {
   var resolver: Resolver?
   /// A descriptor to give up when there are no others.
   var reserve: FileDescriptor?
-  var sockets = SocketTable()
-  /// For whom the datagrams of the batch are that is being filled.
-  var outgoing: [OutgoingRun] = []
+  let sockets = SocketTable()
   /// The sockets that have a backlog, in the order of their turns.
   var backlogged = FIFO<UInt64>()
   /// Datagrams that were given to the core since the turn last looked at the clock.
@@ -46,6 +47,9 @@ package final class RunLoop {
   var drain: DrainClock
   /// The counters when drops were last logged.
   var notedDrops = Counters()
+  /// How much the next burst of this turn sends, and how much is queued then.
+  var burst = RunLoop.firstBurst
+  var burstMark = RunLoop.firstBurst
   /// Events delivered in this turn.
   var delivered = 0
   /// When this turn has used up its time.
@@ -76,7 +80,6 @@ package final class RunLoop {
     self.poller = poller
     self.wakeup = wakeup
     self.batch = batch
-    outgoing.reserveCapacity(DatagramBatch.capacity)
   }
 
   /// Makes a loop for the box of that number, 1...`Handle.maxBox`. Fails without descriptors or
@@ -126,6 +129,8 @@ package final class RunLoop {
     resumeListeners()
     if settleNews(deliver) { time = now }
     if sendQueued(at: time) { time = now }
+    burst = Self.firstBurst
+    burstMark = endpoint.queuedBytes + burst
     let failure = receive(wait: waitMilliseconds(timeout, at: time), deliver)
     time = now
     runTimers(at: time)

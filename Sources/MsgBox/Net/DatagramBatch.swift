@@ -13,6 +13,9 @@ package struct ReceivedTrain: Equatable, Sendable {
   package var segment: Int
   /// Whether there was more than its slot has room for: the last datagram is not whole.
   package var isTruncated: Bool
+
+  /// Whether it is a single datagram.
+  package var isOne: Bool { segment == count }
 }
 
 /// A datagram that waits until the system has room for it.
@@ -42,12 +45,20 @@ package struct HeldDatagram: Equatable, Sendable {
   package private(set) var isFull = false
 
   /// Makes the buffers; nil without memory.
-  package init?() {
+  package convenience init?() {
     guard let batch = unsafe cmsgbox_batch_create(),
       let trains = unsafe cmsgbox_batch_received(batch),
       let sendingBytes = unsafe cmsgbox_batch_sending_bytes(batch),
       let sending = unsafe cmsgbox_batch_sending(batch)
     else { return nil }
+    unsafe self.init(batch, trains, sendingBytes, sending)
+  }
+
+  private init(
+    _ batch: OpaquePointer, _ trains: UnsafePointer<cmsgbox_train>,
+    _ sendingBytes: UnsafeMutablePointer<UInt8>,
+    _ sending: UnsafeMutablePointer<cmsgbox_datagram>
+  ) {
     unsafe self.batch = batch
     unsafe self.trains = trains
     unsafe self.sendingBytes = sendingBytes
@@ -60,15 +71,17 @@ package struct HeldDatagram: Equatable, Sendable {
 
   // MARK: Receiving
 
-  /// Receives up to `receiveCapacity` trains of at most `slotBytes`, fewer while they are long, and
-  /// returns how many. What was received before is overwritten. A `connected` socket tells no remote addresses.
+  /// Receives up to `most` trains, at most `receiveCapacity`, of at most `slotBytes`, fewer while they
+  /// are long, and returns how many. What was received before is overwritten. A `connected` socket
+  /// tells no remote addresses.
   package func receive(
     from descriptor: Int32, isConnected: Bool = false,
-    slotBytes: Int = DatagramBatch.receiveSlotBytes
+    most: Int = DatagramBatch.receiveCapacity, slotBytes: Int = DatagramBatch.receiveSlotBytes
   ) throws(Errno) -> Int {
     var isFull: Int32 = 0
     let result = unsafe cmsgbox_batch_receive(
-      batch, descriptor, isConnected ? 1 : 0, UInt32(clamping: slotBytes), &isFull)
+      batch, descriptor, isConnected ? 1 : 0, UInt32(clamping: most), UInt32(clamping: slotBytes),
+      &isFull)
     self.isFull = isFull != 0
     return Int(try checked(result))
   }

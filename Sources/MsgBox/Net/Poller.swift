@@ -36,8 +36,12 @@ package final class Poller {
   private let epoll: FileDescriptor
   private var ready = [cmsgbox_ready](repeating: cmsgbox_ready(), count: Poller.capacity)
 
-  package init() throws(Errno) {
-    epoll = try FileDescriptor(result: cmsgbox_poller_create())
+  package convenience init() throws(Errno) {
+    self.init(epoll: try FileDescriptor(result: cmsgbox_poller_create()))
+  }
+
+  private init(epoll: consuming FileDescriptor) {
+    self.epoll = epoll
   }
 
   /// Itself a descriptor, readable whenever one of the watched is ready.

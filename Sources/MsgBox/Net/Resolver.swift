@@ -18,8 +18,12 @@ package struct ResolvedName: Equatable, Sendable {
 
   /// Makes a resolver that raises `wakeup` when there is an answer; nil without a descriptor or
   /// memory.
-  package init?(wakeup: Wakeup) {
+  package convenience init?(wakeup: Wakeup) {
     guard let resolver = unsafe cmsgbox_resolver_create(wakeup.descriptor) else { return nil }
+    unsafe self.init(resolver)
+  }
+
+  private init(_ resolver: OpaquePointer) {
     unsafe self.resolver = resolver
   }
 

@@ -4,10 +4,10 @@ import CMsgBox
 @safe package final class StreamBuffer {
   private let bytes: UnsafeMutableBufferPointer<UInt8>
 
-  /// Makes room for `capacity` bytes, 1 or more.
+  /// Makes room for `capacity` bytes, 1 or more. What is never read into it costs no memory: nobody
+  /// gets bytes that were not read.
   package init(capacity: Int) {
     unsafe bytes = .allocate(capacity: capacity)
-    unsafe bytes.initialize(repeating: 0)
   }
 
   deinit {
@@ -16,9 +16,9 @@ import CMsgBox
 
   package var capacity: Int { unsafe bytes.count }
 
-  /// Reads what a stream has, up to the capacity; 0 is its end.
-  package func read(from descriptor: Int32) throws(Errno) -> Int {
-    try checked(unsafe cmsgbox_receive(descriptor, bytes.baseAddress, bytes.count))
+  /// Reads what a stream has, up to `limit` bytes and the capacity; 0 is its end.
+  package func read(from descriptor: Int32, limit: Int = .max) throws(Errno) -> Int {
+    try checked(unsafe cmsgbox_receive(descriptor, bytes.baseAddress, min(limit, bytes.count)))
   }
 
   /// Reads what a stream has into `room`, and what has none there up to `limit` bytes into the

@@ -8,8 +8,12 @@ import CMsgBox
 
   /// Makes a waker for the event counter `descriptor`, of which it keeps a duplicate; nil without
   /// descriptor or memory.
-  package init?(eventCounter descriptor: Int32) {
+  package convenience init?(eventCounter descriptor: Int32) {
     guard let waker = unsafe cmsgbox_waker_create(descriptor) else { return nil }
+    unsafe self.init(waker)
+  }
+
+  private init(_ waker: OpaquePointer) {
     unsafe self.waker = waker
   }
 

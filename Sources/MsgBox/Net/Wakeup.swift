@@ -4,8 +4,12 @@ import CMsgBox
 package final class Wakeup {
   private let counter: FileDescriptor
 
-  package init() throws(Errno) {
-    counter = try FileDescriptor(result: cmsgbox_event_create())
+  package convenience init() throws(Errno) {
+    self.init(counter: try FileDescriptor(result: cmsgbox_event_create()))
+  }
+
+  private init(counter: consuming FileDescriptor) {
+    self.counter = counter
   }
 
   package var descriptor: Int32 { counter.rawValue }

@@ -5,9 +5,11 @@ package enum ControlPacket: Equatable, Sendable {
   /// A close: 16 bytes.
   case close(CloseReason)
   /// A hello: 48 bytes.
-  case hello(Introduction)
+  case hello(Introduction, Cookie = .none)
   /// An accept: 32 bytes.
   case accept(Introduction)
+  /// A cookie: 32 bytes.
+  case cookie(Cookie)
   /// A path challenge with its token: 24 bytes.
   case pathChallenge(UInt64)
   /// A path response with the token of the challenge: 24 bytes.
@@ -19,6 +21,7 @@ package enum ControlPacket: Equatable, Sendable {
     case .close: .close
     case .hello: .hello
     case .accept: .accept
+    case .cookie: .cookie
     case .pathChallenge: .pathChallenge
     case .pathResponse: .pathResponse
     }
@@ -40,12 +43,13 @@ package enum ControlPacket: Equatable, Sendable {
     switch self {
     case .heartbeat, .close:
       break
-    case .hello(let introduction):
+    case .hello(let introduction, let cookie):
       introduction.append(to: &bytes)
-      bytes.append(bigEndian: UInt64(0))
-      bytes.append(bigEndian: UInt64(0))
+      cookie.append(to: &bytes)
     case .accept(let introduction):
       introduction.append(to: &bytes)
+    case .cookie(let cookie):
+      cookie.append(to: &bytes)
     case .pathChallenge(let token), .pathResponse(let token):
       bytes.append(bigEndian: token)
     }

@@ -65,13 +65,38 @@ package struct DatagramBuilder: Sendable {
     }
   }
 
-  /// Appends a one-way message behind others, if it fits.
+  /// Appends a message of one packet and no place behind others, with its length, if it fits. If
+  /// not, `append` may still find room for it.
   @inline(__always)
-  package mutating func join(_ payload: Span<UInt8>) -> Bool {
-    guard count > 0 else { return false }
-    return append(PacketHeader(kind: .oneWay), body: payload.count, session: nil) {
-      bytes, offset in bytes.put(payload, at: &offset)
+  package mutating func join(_ head: MessageHead, _ payload: Span<UInt8>) -> Bool {
+    let front = PacketHeader.size &+ WireFormat.lengthSize
+    let body = head.blockSize &+ payload.count
+    let end = count &+ front &+ body
+    guard lastLength != 0, end <= WireFormat.maxDatagram, end <= bytes.count else { return false }
+    let start = count
+    let word = head.header(adding: .length).word
+    // What is written lies between the two, and no pointer leaves its closure.
+    unsafe bytes.withUnsafeMutableBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      var target = unsafe base + start
+      unsafe target.storeBytes(of: word.bigEndian, as: UInt64.self)
+      let length = UInt16(truncatingIfNeeded: body)
+      unsafe target.storeBytes(
+        of: length.bigEndian, toByteOffset: PacketHeader.size, as: UInt16.self)
+      unsafe target += front
+      if let messageID = head.messageID {
+        unsafe target.storeBytes(of: messageID.bigEndian, as: UInt32.self)
+        unsafe target += WireFormat.messageIDSize
+      }
+      unsafe payload.withUnsafeBytes { source in
+        guard let from = source.baseAddress else { return }
+        unsafe target.copyMemory(from: from, byteCount: source.count)
+      }
     }
+    lastHeader = start
+    lastLength = start &+ PacketHeader.size
+    count = end
+    return true
   }
 
   /// Appends an ack, if it fits. `session` nil leaves the session field out of the first packet.

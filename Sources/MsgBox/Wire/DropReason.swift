@@ -31,4 +31,5 @@ package enum DropReason: UInt8, CaseIterable, Error, Sendable {
   case staleAck = 27
   case expired = 28
   case superseded = 29
+  case prefixFull = 30
 }

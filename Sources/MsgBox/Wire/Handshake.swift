@@ -15,8 +15,8 @@ package struct Introduction: Equatable, Sendable {
 
   /// Body of accept: session 8, lost_after 4, largest 4.
   package static let acceptSize = 16
-  /// Body of hello: the same, then a cookie of 16 bytes, zeros here.
-  package static let helloSize = 32
+  /// Body of hello: the same, then a cookie.
+  package static let helloSize = acceptSize + Cookie.size
 
   /// Reads the fields that hello and accept share; nil if the body is too short or names the
   /// session 0.
@@ -27,6 +27,37 @@ package struct Introduction: Equatable, Sendable {
       let largest = bytes.bigEndian(UInt32.self, at: body.lowerBound + 12)
     else { return nil }
     self.init(session: session, lostAfter: lostAfter, largest: largest)
+  }
+}
+
+/// What a server gives to a stranger who says hello, and the stranger's next hello brings back: so it
+/// is seen that answers reach him. To him it means nothing.
+package struct Cookie: Equatable, Sendable {
+  package static let size = 16
+  /// What a hello has that was given none.
+  package static let none = Cookie(high: 0, low: 0)
+
+  /// Its first 8 bytes. Where several sockets share a port, the uppermost byte steers the hello to
+  /// the one that gave the cookie.
+  package var high: UInt64
+  package var low: UInt64
+
+  package init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// The 16 bytes at `offset`; nil if they do not lie within the bytes.
+  package init?(_ bytes: Span<UInt8>, at offset: Int) {
+    guard let high = bytes.bigEndian(UInt64.self, at: offset),
+      let low = bytes.bigEndian(UInt64.self, at: offset + 8)
+    else { return nil }
+    self.init(high: high, low: low)
+  }
+
+  package func append(to bytes: inout [UInt8]) {
+    bytes.append(bigEndian: high)
+    bytes.append(bigEndian: low)
   }
 }
 

@@ -11,6 +11,7 @@ package struct MessageHead: Equatable, Sendable {
   /// Of kind reliable, and of no other. Behind the message id, so it is not written without one.
   package var place: ChannelPlace?
 
+  @inline(__always)
   package init(
     kind: PacketKind, replyID: UInt16 = 0, messageID: UInt32? = nil, numPackets: UInt16 = 1,
     packetID: UInt16 = 0, place: ChannelPlace? = nil
@@ -24,22 +25,17 @@ package struct MessageHead: Equatable, Sendable {
   }
 
   /// Bytes between header, session id and length, and the payload.
+  @inline(__always)
   package var blockSize: Int {
     guard messageID != nil else { return 0 }
     return place == nil
       ? WireFormat.messageIDSize : WireFormat.messageIDSize + WireFormat.channelPlaceSize
   }
 
+  @inline(__always)
   package func header(adding flags: PacketHeader.Flags) -> PacketHeader {
     PacketHeader(
       kind: kind, flags: messageID == nil ? flags : flags.union(.fragment),
       numPackets: numPackets, packetID: packetID, replyID: replyID)
-  }
-
-  /// Appends the `blockSize` bytes.
-  package func appendBlock(to bytes: inout [UInt8]) {
-    guard let messageID else { return }
-    bytes.append(bigEndian: messageID)
-    place?.append(to: &bytes)
   }
 }

@@ -40,11 +40,15 @@ package struct ChannelPlace: Equatable, Sendable {
     else { return nil }
     self.init(channel: channel, place: place)
   }
+}
 
-  package func append(to bytes: inout [UInt8]) {
-    bytes.append(channel)
-    bytes.append(bigEndian: place)
-  }
+/// A request or a reply of one packet.
+package struct NumberedPacket: Equatable, Sendable {
+  /// Or a reply.
+  package var isRequest: Bool
+  package var replyID: UInt16
+  package var messageID: UInt32
+  package var payload: Range<Int>
 }
 
 /// What comes next in a datagram.
@@ -100,6 +104,32 @@ package struct PacketParser: Sendable {
     }
     offset = end
     return start..<end
+  }
+
+  /// The next packet, not the first, if it is a request or a reply as most are: of one packet, with a
+  /// message id and with nothing else but perhaps a length. Nil, and it still comes next, if it is
+  /// any other, bad, or not there.
+  @inline(__always)
+  package mutating func nextNumbered(_ datagram: Span<UInt8>) -> NumberedPacket? {
+    guard let word = datagram.bigEndian(UInt64.self, at: offset),
+      let isRequest = PacketHeader.isNumberedRequest(word)
+    else { return nil }
+    var cursor = offset &+ PacketHeader.size
+    var end = datagram.count
+    if PacketHeader(word).flags.contains(.length) {
+      guard let length = datagram.bigEndian(UInt16.self, at: cursor) else { return nil }
+      cursor &+= WireFormat.lengthSize
+      end = cursor &+ Int(length)
+    }
+    guard end <= datagram.count, let messageID = datagram.bigEndian(UInt32.self, at: cursor) else {
+      return nil
+    }
+    cursor &+= WireFormat.messageIDSize
+    guard cursor <= end else { return nil }
+    offset = end
+    return NumberedPacket(
+      isRequest: isRequest, replyID: UInt16(truncatingIfNeeded: word), messageID: messageID,
+      payload: cursor..<end)
   }
 
   /// The next packet if it is of the shape of most: a message of one packet without options; the

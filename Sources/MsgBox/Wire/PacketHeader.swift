@@ -7,6 +7,8 @@ package enum PacketKind: UInt8, CaseIterable, Sendable {
   case close = 4
   case hello = 5
   case accept = 6
+  /// What a hello is answered with before anything is kept of it.
+  case cookie = 7
   case pathChallenge = 8
   case pathResponse = 9
   /// Which numbered datagrams, on a stream how many reliable frames, have been received.
@@ -19,7 +21,7 @@ package enum PacketKind: UInt8, CaseIterable, Sendable {
   /// Alone in its datagram and without a length, so that one datagram causes at most one answer.
   package var isSolitary: Bool {
     switch self {
-    case .hello, .accept, .pathChallenge, .pathResponse: true
+    case .hello, .accept, .cookie, .pathChallenge, .pathResponse: true
     case .oneWay, .request, .reply, .heartbeat, .close, .ack, .datagramNumber, .reliable: false
     }
   }
@@ -117,9 +119,21 @@ package struct PacketHeader: Equatable, Sendable {
   /// options.
   @inline(__always)
   static func isOneWay(_ word: UInt64) -> Bool {
-    let plain = PacketHeader(kind: .oneWay)
-    let withoutLength = word & ~(UInt64(Flags.length.rawValue) << 48)
-    return withoutLength >> 16 == UInt64(plain.messageType) << 32 | UInt64(plain.numPackets) << 16
+    front(word) == front(PacketHeader(kind: .oneWay).word)
+  }
+
+  /// Of a header that begins a request or a reply of one packet with a message id, and without
+  /// session and options, whether it is a request. Nil of any other.
+  @inline(__always)
+  static func isNumberedRequest(_ word: UInt64) -> Bool? {
+    if front(word) == front(PacketHeader(kind: .request, flags: .fragment).word) { return true }
+    return front(word) == front(PacketHeader(kind: .reply, flags: .fragment).word) ? false : nil
+  }
+
+  /// The first 48 bits of a header: all but its reply id; and without the length flag.
+  @inline(__always)
+  private static func front(_ word: UInt64) -> UInt64 {
+    (word & ~(UInt64(Flags.length.rawValue) << 48)) >> 16
   }
 
   /// Of a close: why. A number that is not known is taken for the plain reason.

@@ -5,36 +5,13 @@
 ///     +----------+--------+-----------+------+-----------+---------+-------------+-----------+
 ///                         hello, accept  if F   if kind reliable         if O
 package enum StreamFrame {
-  /// Bytes of the frame of a one-way message in front of its payload.
-  package static let plainOverhead = WireFormat.frameLengthSize + PacketHeader.size
-
-  private static let oneWayWord = MessageHead(kind: .oneWay).word
-
-  /// Appends the frame of a one-way message, as `append` does.
-  @inline(__always)
-  package static func append(oneWay payload: Span<UInt8>, to bytes: inout [UInt8]) {
-    let size = plainOverhead &+ payload.count
-    bytes.append(addingCapacity: size) { room in
-      // There is room for what is stored, and no pointer leaves its closure.
-      unsafe room.withUnsafeMutableBufferPointer { target, count in
-        let target = UnsafeMutableRawBufferPointer(target)
-        let length = UInt32(truncatingIfNeeded: size &- WireFormat.frameLengthSize)
-        unsafe target.storeBytes(of: length.bigEndian, as: UInt32.self)
-        unsafe target.storeBytes(of: oneWayWord.bigEndian, toByteOffset: 4, as: UInt64.self)
-        unsafe payload.withUnsafeBytes { source in
-          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[plainOverhead...])
-          unsafe rest.copyMemory(from: source)
-        }
-        count = size
-      }
-    }
-  }
-
   /// Bytes of the frame of a message in front of its payload.
+  @inline(__always)
   package static func overhead(_ head: MessageHead) -> Int {
-    WireFormat.frameLengthSize + PacketHeader.size + head.blockSize
+    WireFormat.frameLengthSize &+ PacketHeader.size &+ head.blockSize
   }
 
+  @inline(__always)
   package static func append(
     _ head: MessageHead, payload: Span<UInt8>, to bytes: inout [UInt8]
   ) {
@@ -46,17 +23,19 @@ package enum StreamFrame {
     append(head, payloadCount: payloadCount, adding: Span(), to: &bytes)
   }
 
+  @inline(__always)
   private static func append(
     _ head: MessageHead, payloadCount: Int, adding payload: Span<UInt8>, to bytes: inout [UInt8]
   ) {
     let overhead = overhead(head)
-    let length = overhead - WireFormat.frameLengthSize + payloadCount
-    bytes.append(addingCapacity: overhead + payload.count) { room in
+    let word = head.header(adding: []).word
+    let length = overhead &- WireFormat.frameLengthSize &+ payloadCount
+    bytes.append(addingCapacity: overhead &+ payload.count) { room in
       // There is room for what is stored, and no pointer leaves its closure.
       unsafe room.withUnsafeMutableBufferPointer { target, count in
         let target = UnsafeMutableRawBufferPointer(target)
         unsafe target.storeBytes(of: UInt32(truncatingIfNeeded: length).bigEndian, as: UInt32.self)
-        unsafe target.storeBytes(of: head.word.bigEndian, toByteOffset: 4, as: UInt64.self)
+        unsafe target.storeBytes(of: word.bigEndian, toByteOffset: 4, as: UInt64.self)
         if let messageID = head.messageID {
           unsafe target.storeBytes(of: messageID.bigEndian, toByteOffset: 12, as: UInt32.self)
           if let place = head.place {
@@ -70,7 +49,7 @@ package enum StreamFrame {
             unsafe rest.copyMemory(from: source)
           }
         }
-        count = overhead + payload.count
+        count = overhead &+ payload.count
       }
     }
   }
@@ -154,15 +133,6 @@ package struct PlainFrame {
       return nil
     }
     guard count <= maxMessage else { return nil }
-  }
-}
-
-extension MessageHead {
-  /// The eight bytes of the header of a packet without length and session.
-  fileprivate var word: UInt64 {
-    let flags: PacketHeader.Flags = messageID == nil ? [] : .fragment
-    return UInt64(PacketHeader(kind: kind, flags: flags).messageType) << 48
-      | UInt64(numPackets) << 32 | UInt64(packetID) << 16 | UInt64(replyID)
   }
 }
 

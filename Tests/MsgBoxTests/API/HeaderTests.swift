@@ -95,6 +95,7 @@ struct HeaderTests {
     #expect(options.receiveMarkMessages == 65_536)
     #expect(options.receiveMarkBytes == 16_777_216)
     #expect(options.sharePort == false)
+    #expect(options.maxPerPrefix == 0)
     let ofBox = BoxOptions()
     #expect(ofBox.sendMarkMessages == 262_144)
     #expect(ofBox.sendMarkBytes == 268_435_456)
@@ -119,6 +120,7 @@ struct HeaderTests {
     options.receiveMarkMessages = 3
     options.receiveMarkBytes = 4
     options.sharePort = true
+    options.maxPerPrefix = 5
     #expect(options.core.isValid)
     #expect(options.closeTimeout == .seconds(1))
     #expect(options.liveness == .onDemand)
@@ -127,6 +129,9 @@ struct HeaderTests {
     #expect(options.receiveMarkMessages == 3)
     #expect(options.receiveMarkBytes == 4)
     #expect(options.sharePort)
+    #expect(options.maxPerPrefix == 5)
+    options.maxPerPrefix = 1_000_001
+    #expect(!options.core.isValid)
     var ofBox = BoxOptions()
     ofBox.sendMarkMessages = 1
     ofBox.sendMarkBytes = 2

@@ -80,9 +80,10 @@ struct BusyLoopTests {
       guard endpoint.pollTransmit(into: &span, at: now) != nil else { break }
       sent += 1
     }
-    #expect(sent == 4096)
+    // An accept to each that is kept; cookies leave half of the room to others.
+    #expect(sent == 2049)
     let dropped = endpoint.counters.dropped(.sendFailed)
-    #expect(dropped == 10_000 - 4096)
+    #expect(dropped == 10_000 - 2049)
   }
 
   @Test("A datagram of a socket that is gone is counted for what it is")

@@ -67,6 +67,41 @@ struct ConnectionStatisticsTests {
     }
   }
 
+  @Test("An answer that comes once more, seconds later, tells nothing, and delays no repair")
+  func lateResponse() throws {
+    var options = ConnectionOptions()
+    options.suspect = .milliseconds(500)
+    let pair = try Pair(.udp, clientOptions: options)
+    // What is sent has its own average, of which one wrong sample stays visible.
+    #expect(pair.client.send("", to: pair.up) == .ok)
+    let simulation = pair.simulation
+    var (answers, copies) = (0, 0)
+    simulation.onDatagram = { [unowned simulation] datagram in
+      guard datagram.kind == .response else { return true }
+      answers += 1
+      guard answers == 1 else { return true }
+      simulation.schedule(after: .milliseconds(4300)) {
+        copies += 1
+        simulation.transmit(datagram)
+      }
+      return true
+    }
+    #expect(simulation.run(within: .seconds(30)) { copies == 1 })
+    pair.run(for: .milliseconds(11))
+    #expect(try counters(pair.client, pair.up).roundTrip < .milliseconds(21))
+    #expect(pair.client.dropped(.staleResponse) == 0)
+    var sent = 0
+    simulation.onDatagram = { datagram in
+      if datagram.from == pair.address { return true }
+      sent += 1
+      return sent > 1
+    }
+    #expect(pair.client.sendReliably([1], to: pair.up, outcome: 1) == .ok)
+    #expect(simulation.run(within: .seconds(1)) { pair.client.log.count(.delivered) == 1 })
+    #expect(sent > 1)
+    pair.finish()
+  }
+
   @Test("A response to no challenge of ours is dropped, and tells nothing")
   func forgedResponse() throws {
     let raw = try RawServer()

@@ -134,26 +134,6 @@ struct HeartbeatTests {
     }
   }
 
-  /// Virtual hours of the next test. The full measure of 24 takes minutes in a debug build:
-  /// MSGBOX_HOURS=24.
-  private static let hours = UInt64(environmentNumber("MSGBOX_HOURS") ?? 1)
-
-  @Test("Idle pairs with 10 % loss lose nobody, for hours")
-  func noFalseLoss() throws {
-    let simulation = Simulation(seed: 21)
-    let server = simulation.addNode("server")
-    let client = simulation.addNode("client")
-    let listener = server.listen(.udp)
-    _ = try #require(server.wait(for: .listening))
-    for _ in 0..<200 { _ = client.connect(.udp, to: server.address(of: listener)) }
-    _ = try #require(server.wait(for: .connectionReady, count: 200))
-    simulation.changeAll { $0.loss = 100 }
-    simulation.run(for: .seconds(3600 * Self.hours))
-    #expect(server.log.total == 201 && client.log.total == 200)
-    simulation.changeAll { $0.loss = 0 }
-    finishAll(simulation)
-  }
-
   @Test("A heartbeat is no event after ready, and is never answered by a heartbeat")
   func noAnswer() throws {
     let raw = try RawServer()

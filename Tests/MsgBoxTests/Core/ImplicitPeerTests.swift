@@ -190,6 +190,35 @@ struct ImplicitPeerTests {
     finishAll(raw.simulation)
   }
 
+  @Test(
+    "They have half of a listener's places, and make way for who says hello, the most silent first")
+  func evicted() throws {
+    var options = ConnectionOptions()
+    options.maxConnections = 6
+    let raw = try start(options)
+    let others = (0..<5).map { raw.simulation.addStranger(at: RawServer.strangerAddress(20 + $0)) }
+    for other in others {
+      other.send(RawPacket.oneWay(nil, "hi"), to: raw.address)
+      raw.simulation.run(for: .milliseconds(50))
+    }
+    #expect(raw.server.census.connections == 3 && raw.server.dropped(.connectionsFull) == 2)
+    let peers = raw.server.log.all(.connectionReady).map(\.handle)
+    // The first is heard from again, so the second has been silent for longest.
+    others[0].send(RawPacket.heartbeat(nil), to: raw.address)
+    for own in UInt64(1)...3 { _ = try raw.join(own: own) }
+    #expect(raw.server.census.connections == 6 && raw.server.log.count(.connectionClosed) == 0)
+    for (own, victim) in zip(UInt64(4)...6, [peers[1], peers[2], peers[0]]) {
+      _ = try raw.join(own: own)
+      let closed = try #require(raw.server.log.last(.connectionClosed))
+      #expect(closed.handle == victim && closed.status == .overload)
+    }
+    #expect(others[1].received.last?.bytes == RawPacket.close(nil, reason: 4))
+    raw.send(RawPacket.hello(own: 7))
+    #expect(raw.answers.last == .close, "nobody is left who makes way")
+    #expect(raw.server.log.count(.connectionClosed) == 3)
+    finishAll(raw.simulation)
+  }
+
   @Test("A request of several packets can be answered")
   func requestInParts() throws {
     let raw = try start()

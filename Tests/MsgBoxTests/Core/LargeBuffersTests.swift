@@ -42,6 +42,19 @@ struct LargeBuffersTests {
     #expect(kept > 16 << 20 && kept <= 32 << 20)
   }
 
+  @Test("The largest that was grown is kept, at the cost of those that it has outgrown")
+  func outgrown() throws {
+    var buffers = LargeBuffers()
+    for capacity in [1, 2, 4, 8, 17] { buffers.give(buffer(capacity << 20)) }
+    buffers.give(buffer(33 << 20))
+    let found = buffers.take(of: 1...Int.max)
+    let largest = try #require(found)
+    #expect(largest.capacity >= 17 << 20 && largest.capacity < 33 << 20)
+    var kept = largest.capacity
+    while let lent = buffers.take(of: 1...Int.max) { kept += lent.capacity }
+    #expect(kept >= 25 << 20 && kept <= 32 << 20)
+  }
+
   @Test("A message is lent at most four times what came of it, and its next like uses it again")
   func growth() {
     var buffers = LargeBuffers()

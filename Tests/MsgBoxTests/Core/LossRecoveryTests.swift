@@ -56,6 +56,45 @@ struct RecoveryAckTests {
     #expect(flow.recovery.roundTrip.smoothed == .microseconds((700_000 + 156_000) / 8))
   }
 
+  @Test("At another address everything begins anew, and all that is on its way is sent again")
+  func movedToAnotherHost() {
+    let flow = RecoveryFlow()
+    flow.send(10)
+    flow.go(to: 100)
+    flow.ack(0...9)
+    flow.send(8)
+    flow.go(to: 3000)
+    flow.recovery.moved(toOtherHost: true, at: flow.now)
+    #expect(flow.lost() == Array(10..<18))
+    #expect(flow.recovery.bytesInFlight == 0)
+    #expect(flow.recovery.window == NewReno.initialWindow && !flow.recovery.roundTrip.isSampled)
+    // An ack of what went to the old address tells nothing of the new path.
+    flow.ack(17...17)
+    #expect(!flow.recovery.roundTrip.isSampled && flow.recovery.window == NewReno.initialWindow)
+    flow.send(5)
+    flow.go(to: 3040)
+    flow.ack(18...22)
+    #expect(flow.recovery.roundTrip.smoothed == .milliseconds(40))
+    #expect(flow.recovery.window == NewReno.initialWindow + 5 * 1200)
+  }
+
+  @Test("At another port of the same host the window and the round trip stay")
+  func movedToAnotherPort() {
+    let flow = RecoveryFlow()
+    flow.send(10)
+    flow.go(to: 100)
+    flow.ack(0...9)
+    let (window, smoothed) = (flow.recovery.window, flow.recovery.roundTrip.smoothed)
+    flow.send(8)
+    flow.go(to: 3000)
+    flow.recovery.moved(toOtherHost: false, at: flow.now)
+    #expect(flow.lost() == Array(10..<18))
+    #expect(flow.recovery.window == window && flow.recovery.roundTrip.smoothed == smoothed)
+    #expect(flow.recovery.deadline == nil && flow.recovery.probesOwed == 0)
+    flow.ack(17...17)
+    #expect(flow.recovery.roundTrip.smoothed == smoothed, "a second of silence is no round trip")
+  }
+
   @Test("Numbers that were never sent are refused")
   func forged() {
     let flow = RecoveryFlow()

@@ -1,6 +1,26 @@
 import MsgBox
 import Testing
 
+/// Reply ids that expressions of tests can refer to.
+private final class IDs {
+  private var ids = ReplyIDs()
+
+  var count: Int { ids.count }
+
+  func get(_ replyID: UInt16) -> Int? { ids.get(replyID) }
+
+  func next(after last: UInt16, reserved: Set<UInt16>) -> UInt16? {
+    let short = reserved.isEmpty ? ids.next(after: last) : nil
+    let general = ids.next(after: last, reserved: reserved)
+    if reserved.isEmpty { #expect(short == general) }
+    return general
+  }
+
+  func add(_ replyID: UInt16, get: Int) { ids.add(replyID, get: get) }
+
+  func remove(_ replyID: UInt16) { ids.remove(replyID) }
+}
+
 @Suite("Open requests, answers and cancels")
 struct OpenRequestTests {
   // MARK: Answers
@@ -196,7 +216,7 @@ struct OpenRequestTests {
   func replyIDs() {
     for seed in UInt64(0)..<4 {
       var random = SeededRandom(seed: seed)
-      var ids = ReplyIDs()
+      let ids = IDs()
       var model: [UInt16: Int] = [:]
       var order: [UInt16] = []
       var last = UInt16(truncatingIfNeeded: random.word())
@@ -223,7 +243,7 @@ struct OpenRequestTests {
       }
       #expect(order.allSatisfy { ids.get($0) == model[$0] })
     }
-    var full = ReplyIDs()
+    let full = IDs()
     var last: UInt16 = 7
     for get in 0..<65_535 {
       guard let next = full.next(after: last, reserved: []) else { break }

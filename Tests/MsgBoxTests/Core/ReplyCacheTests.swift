@@ -44,7 +44,7 @@ struct ReplyCacheTests {
   @Test("After 10 s it is gone, and a cache of nothing newer is stale")
   func age() {
     var cache = ReplyCache()
-    #expect(cache.isStale(at: start))
+    #expect(cache.isStale(at: start) == true)
     cache.add(messageID: 7, replyID: 1, bytes: [5].span, at: start)
     cache.add(messageID: 8, replyID: 1, bytes: [6].span, at: start + .milliseconds(1))
     let end = start + .seconds(10)

@@ -22,6 +22,50 @@ struct RequestTests {
   }
 
   @Test(
+    "Gets of any patience, many of them answered or cancelled, each end when theirs does",
+    arguments: bothTransports)
+  func anyPatience(transport: Transport) throws {
+    let pair = try Pair(transport)
+    pair.server.onEvent = { node, event in
+      guard event.kind == .request, event.text == "answer" else { return }
+      #expect(node.answer("", to: event.request) == .ok)
+    }
+    var random = SeededRandom(seed: 3)
+    var ends: [UInt: Instant] = [:]
+    var handles: [Handle] = []
+    for context in UInt(1)...600 {
+      // Often the same, so that gets come in order of their ends and out of it.
+      let patience = Interval.milliseconds(
+        random.chance(500) ? 2000 : UInt64(1 + random.below(6000)))
+      let text = random.chance(300) ? "answer" : "wait"
+      let get = try pair.client.ask(
+        Array(text.utf8), from: pair.up, context: context, timeout: patience
+      ).get()
+      if text == "wait" {
+        ends[context] = pair.simulation.now + patience
+        handles.append(get)
+      }
+      if random.chance(100), !handles.isEmpty {
+        let status = pair.client.cancel(get: handles[random.below(handles.count)])
+        #expect(status == .ok || status == .badHandle)
+      }
+      pair.run(for: .milliseconds(UInt64(random.below(12))))
+    }
+    pair.run(for: .seconds(10))
+    let missing = pair.client.log.all(.replyMissing)
+    for event in missing {
+      let end = try #require(ends[event.getContext])
+      let isCancelled = event.status == .cancelled
+      #expect(isCancelled || event.time >= end)
+      #expect(isCancelled || event.time.since(end) <= .milliseconds(1))
+    }
+    #expect(missing.count == ends.count && missing.contains { $0.status == .timedOut })
+    #expect(pair.client.log.count(.reply) == 600 - ends.count)
+    #expect(pair.client.census.getsWaiting == 0)
+    pair.finish()
+  }
+
+  @Test(
     "100 gets are missing before a dead server is lost, once", arguments: bothTransports)
   func deadServer(transport: Transport) throws {
     let pair = try Pair(transport)

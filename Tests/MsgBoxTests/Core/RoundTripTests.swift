@@ -132,7 +132,3 @@ struct ReplyTimerTests {
     #expect(timer.timeout(attempt: 0) == .milliseconds(20))
   }
 }
-
-extension Interval {
-  static func microseconds(_ count: UInt64) -> Interval { Interval(nanoseconds: count * 1000) }
-}

@@ -165,6 +165,8 @@ struct StreamTests {
       RawPacket.frame([UInt8](repeating: 0, count: 8)),
       RawPacket.frame(RawPacket.header(.oneWay, packets: 0) + [1, 2]),
       RawPacket.frame(RawPacket.hello(own: 1)),
+      RawPacket.frame(RawPacket.header(.request, replyID: 1)),
+      RawPacket.frame(RawPacket.header(.reply, replyID: 1)),
     ]
     for bytes in bad {
       let stream = try #require(RawStream(from: host, to: server.address))
@@ -368,6 +370,55 @@ struct StreamTests {
     pair.run(for: .seconds(1))
     #expect(pair.server.log.last(.message)?.text == "still there")
     pair.finish()
+  }
+
+  @Test("Streams that begin large frames hold little, and what they hold is counted")
+  func begunFrames() throws {
+    let server = try startServer()
+    let host = simulation.addNode("host")
+    let payload = [UInt8](repeating: 7, count: 100)
+    let begin = Array(RawPacket.frame(RawPacket.oneWay(nil, payload + payload)).prefix(112))
+    var large: [UInt8] = []
+    large.append(bigEndian: UInt32(16_000_008))
+    var streams: [RawStream] = []
+    for _ in 0..<1000 {
+      let stream = try #require(RawStream(from: host, to: server.address))
+      stream.send(RawPacket.frame(RawPacket.hello(own: 77)) + large + begin.dropFirst(4))
+      streams.append(stream)
+    }
+    simulation.run(for: .milliseconds(50))
+    #expect(server.node.census.connections == 1000)
+    let held = server.node.endpoint.census.incompleteBytes
+    #expect(held >= 1000 * 100 && held <= 1000 * 400)
+    for stream in streams { stream.close() }
+    simulation.run(for: .seconds(1))
+    #expect(server.node.endpoint.census.incompleteBytes == 0)
+    finishAll(simulation)
+  }
+
+  @Test("Who has sent a large message is lent as much for the next one, and that is counted")
+  func provenFrames() throws {
+    let server = try startServer()
+    let host = simulation.addNode("host")
+    let stream = try #require(RawStream(from: host, to: server.address))
+    #expect(stream.shakeHands())
+    let frame = RawPacket.frame(RawPacket.oneWay(nil, [UInt8](repeating: 7, count: 50_000)))
+    func sendBeginning() -> Int {
+      stream.send(Array(frame.prefix(1000)))
+      simulation.run(for: .milliseconds(20))
+      return server.node.endpoint.census.incompleteBytes
+    }
+    #expect(sendBeginning() < 5000)
+    stream.send(Array(frame.dropFirst(1000)))
+    simulation.run(for: .milliseconds(20))
+    #expect(server.node.log.last(.message)?.bytes.count == 50_000)
+    #expect(server.node.endpoint.census.incompleteBytes == 0)
+    let held = sendBeginning()
+    #expect(held >= 50_000 && held <= 100_000)
+    stream.close()
+    simulation.run(for: .seconds(1))
+    #expect(server.node.endpoint.census.incompleteBytes == 0)
+    finishAll(simulation)
   }
 
   @Test("A listener out of descriptors tells once, and goes on")

@@ -45,11 +45,7 @@ struct LoopPressureTests {
   func backlog() throws {
     let pair = try EchoPair(.udp)
     let server = pair.server
-    server.react = { loop, seen in
-      guard seen.kind == .message else { return }
-      let began = loop.now
-      while loop.now.since(began) < Interval(nanoseconds: 200_000) {}
-    }
+    server.worksOnMessages(for: Interval(nanoseconds: 200_000))
     let messages = (0..<200).map { [UInt8](repeating: UInt8($0), count: 900 + $0 / 50) }
     for message in messages { #expect(pair.client.send(message, to: pair.connection) == .ok) }
     pair.client.loop.flush()
@@ -60,15 +56,33 @@ struct LoopPressureTests {
     #expect(server.seen.filter { $0.kind == .message }.map(\.bytes) == messages)
   }
 
+  @Test("Answers leave while the turn that makes them goes on", arguments: [Transport.udp, .tcp])
+  func bursts(_ transport: Transport) throws {
+    let pair = try EchoPair(transport)
+    let (client, server) = (pair.client, pair.server)
+    let echo = server.react
+    var early = 0
+    server.react = { loop, seen in
+      echo(loop, seen)
+      guard seen.kind == .message, server.count(.message) == 180 else { return }
+      #expect(throws: Never.self) { try client.turn(0) }
+      early = client.count(.message)
+    }
+    let message = [UInt8](repeating: 7, count: 64)
+    for _ in 0..<200 { #expect(client.send(message, to: pair.connection) == .ok) }
+    client.loop.flush()
+    try server.turn(100)
+    #expect(server.count(.message) == 200)
+    // Bursts of 14, 28 and 56 messages.
+    #expect(early >= 90 && early < 180)
+    try run([client, server]) { client.count(.message) == 200 }
+  }
+
   @Test("A listener that ends while there is a backlog takes it along")
   func backlogEnds() throws {
     let pair = try EchoPair(.udp)
     let server = pair.server
-    server.react = { loop, seen in
-      guard seen.kind == .message else { return }
-      let began = loop.now
-      while loop.now.since(began) < Interval(nanoseconds: 200_000) {}
-    }
+    server.worksOnMessages(for: Interval(nanoseconds: 200_000))
     for _ in 0..<200 {
       #expect(pair.client.send([UInt8](repeating: 1, count: 1000), to: pair.connection) == .ok)
     }
@@ -81,6 +95,29 @@ struct LoopPressureTests {
     try pair.run { server.count(.listeningEnded) == 1 && pair.client.count(.connectionClosed) == 1 }
     try server.turn(0)
     #expect(server.loop.deadlineMilliseconds != 0)
+  }
+
+  @Test("A client whose socket closes while its backlog is served takes the rest along")
+  func backlogOfClosed() throws {
+    let pair = try EchoPair(.udp)
+    let (client, server) = (pair.client, pair.server)
+    let down = try #require(server.first(.connectionReady)).handle
+    client.worksOnMessages(for: Interval(nanoseconds: 200_000))
+    let work = client.react
+    client.react = { loop, seen in
+      work(loop, seen)
+      guard seen.kind == .message, client.count(.message) == 9 else { return }
+      #expect(client.disconnect(pair.connection) == .ok)
+    }
+    for _ in 0..<200 {
+      #expect(server.send([UInt8](repeating: 1, count: 1000), to: down) == .ok)
+    }
+    // The server's close lies behind the messages, and answers that of the client.
+    #expect(server.disconnect(down) == .ok)
+    for _ in 0..<3 { server.loop.flush() }
+    try run([client]) { client.count(.connectionClosed) == 1 }
+    for _ in 0..<5 { try client.turn(1) }
+    try run([client, server]) { server.count(.connectionClosed) == 1 }
   }
 
   @Test("A loop that spins hears of what comes, sleeps after that, and wakes in time")
@@ -106,11 +143,7 @@ struct LoopPressureTests {
   func boundedTurn() throws {
     let pair = try EchoPair(.udp)
     let server = pair.server
-    server.react = { loop, seen in
-      guard seen.kind == .message else { return }
-      let began = loop.now
-      while loop.now.since(began) < Interval(nanoseconds: 100_000) {}
-    }
+    server.worksOnMessages(for: Interval(nanoseconds: 100_000))
     // 1000 datagrams are 100 ms of work.
     for round in 1...5 {
       for _ in 0..<200 {
@@ -122,6 +155,17 @@ struct LoopPressureTests {
       // One batch takes longer than a turn may receive, however busy the machine is.
       #expect(server.count(.message) - before <= 64)
       try run([server]) { server.count(.message) == round * 200 }
+    }
+  }
+}
+
+extension TestLoop {
+  /// Keeps the thread busy with each message for so long.
+  fileprivate func worksOnMessages(for time: Interval) {
+    react = { loop, seen in
+      guard seen.kind == .message else { return }
+      let began = loop.now
+      while loop.now.since(began) < time {}
     }
   }
 }

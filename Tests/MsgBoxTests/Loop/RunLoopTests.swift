@@ -43,6 +43,27 @@ import Testing
       ])
   }
 
+  @Test("Behind many single datagrams a burst comes whole and in order")
+  func burstBehindSingles() throws {
+    let pair = try EchoPair(.udp)
+    for round in 1...60 {
+      #expect(pair.client.get([1], from: pair.connection) == .ok)
+      try pair.run { pair.client.count(.reply) == round }
+    }
+    var options = SendOptions()
+    options.isAlone = true
+    let messages = (0..<50).map { [UInt8(truncatingIfNeeded: $0)] }
+    for message in messages {
+      let client = pair.client.loop
+      let status = client.endpoint.send(
+        message.span, to: pair.connection, options: options, at: client.now)
+      #expect(status == .ok)
+    }
+    try pair.run { pair.client.count(.message) == messages.count }
+    let came = pair.server.seen.filter { $0.kind == .message }.map(\.bytes)
+    #expect(came == messages)
+  }
+
   @Test("A port is free as soon as its listener has ended", arguments: [Transport.udp, .tcp])
   func listenAgain(transport: Transport) throws {
     let server = try TestLoop()
@@ -315,6 +336,14 @@ import Testing
     clock.sawEmpty(at: at(100))
     clock.polled(at: at(200))
     #expect(clock.judged(at: at(200)) == at(100))
+  }
+
+  @Test("That everything was empty is news again after a while")
+  func fresh() {
+    var clock = DrainClock(now: at(0))
+    clock.sawEmpty(at: at(100))
+    #expect(clock.isFresh(at: at(119)))
+    #expect(!clock.isFresh(at: at(120)))
   }
 
   @Test("A loop that was away judges nobody before it has read")

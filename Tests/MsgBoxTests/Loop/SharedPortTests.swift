@@ -155,6 +155,54 @@ import Testing
     #expect(servers.map { $0.counters.dropped(.unknownSession) } == strange)
   }
 
+  @Test("A hello with a cookie reaches the box that gave it, from whatever port")
+  func cookies() throws {
+    let (servers, _, port) = try listen(3, .udp)
+    let batch = try #require(DatagramBatch())
+    let remote = Address(ip: IPAddress(v4: 0x7f00_0001), port: port)
+    // Fills more than half of the room for hellos of one box: that of this path's addresses.
+    let path = try UDPSocket.connect(to: remote, bufferBytes: 1 << 20)
+    var own: UInt64 = 0
+    func kept() -> Int { servers.reduce(0) { $0 + $1.loop.endpoint.census.pendingHellos } }
+    while own < 2049 {
+      for _ in 0..<64 where own < 2049 {
+        own += 1
+        try send(RawPacket.hello(own: own), on: path.descriptor.rawValue, batch)
+      }
+      let all = Int(own)
+      try run(servers) { kept() == all }
+      while (try? batch.receive(from: path.descriptor.rawValue)) ?? 0 > 0 {}
+    }
+    let crowded = try #require(servers.first { $0.loop.endpoint.census.pendingHellos > 0 })
+    try send(RawPacket.hello(own: 5000), on: path.descriptor.rawValue, batch)
+    let cookie = try answer(path.descriptor.rawValue, servers, batch)
+    #expect(cookie.kind == .cookie && cookie.bytes[16] == crowded.steering)
+    // From other ports it is no good, but it comes to the same box: any other would accept.
+    for _ in 0..<20 {
+      let other = try UDPSocket.connect(to: remote, bufferBytes: 65536)
+      let hello = RawPacket.hello(own: 5000, cookie: cookie.cookie)
+      try send(hello, on: other.descriptor.rawValue, batch)
+      let again = try answer(other.descriptor.rawValue, servers, batch)
+      #expect(again.kind == .cookie && again.bytes[16] == crowded.steering)
+    }
+    try send(
+      RawPacket.hello(own: 5000, cookie: cookie.cookie), on: path.descriptor.rawValue, batch)
+    #expect(try answer(path.descriptor.rawValue, servers, batch).kind == .accept)
+    // A client knows the way.
+    let client = try connect(
+      servers, to: Locator(transport: .udp, host: loopback, port: port), least: 1)
+    #expect(client.count(.connectionSetupError) == 0)
+  }
+
+  /// The first datagram that comes to a socket while the servers run.
+  private func answer(
+    _ descriptor: Int32, _ servers: [TestLoop], _ batch: DatagramBatch
+  ) throws -> Datagram {
+    try run(servers) { ((try? batch.receive(from: descriptor)) ?? 0) > 0 }
+    return Datagram(
+      from: .unspecified, to: .unspecified, bytes: batch.receivedDatagrams(0)[0])
+  }
+
   @Test("On a shared port a box answers only to who could be its own")
   func answers() throws {
     let (servers, _, port) = try listen(1, .udp)
@@ -211,6 +259,39 @@ import Testing
     #expect(throws: Errno.addressInUse) { _ = try another() }
     more.removeAll()
     #expect(try another().steering == 2)
+  }
+
+  @Test("Threads come to a port and leave it at once, and each has bytes of its own")
+  func threads() async throws {
+    let first = try UDPSocket.bind(host: loopback, port: 0, bufferBytes: 4096, sharesPort: true)
+    let port = first.local.port
+    let failures = await withTaskGroup(of: Int.self) { group in
+      for _ in 0..<4 { group.addTask { Self.comeAndGo(port) } }
+      return await group.reduce(0, +)
+    }
+    #expect(failures == 0)
+    let last = try UDPSocket.bind(host: loopback, port: port, bufferBytes: 4096, sharesPort: true)
+    #expect(first.steering == 1 && last.steering == 2)
+  }
+
+  /// Has up to three sockets of a port at a time; how often that went wrong.
+  private static func comeAndGo(_ port: UInt16) -> Int {
+    var failures = 0
+    var kept: [Kept] = []
+    for _ in 0..<100 {
+      do {
+        let one = Kept(
+          try UDPSocket.bind(host: loopback, port: port, bufferBytes: 4096, sharesPort: true))
+        if one.steering < 2 || kept.contains(where: { $0.steering == one.steering }) {
+          failures += 1
+        }
+        kept.append(one)
+        if kept.count > 3 { kept.removeFirst() }
+      } catch {
+        failures += 1
+      }
+    }
+    return failures
   }
 
   @Test("A process without a shared port closes sockets as ever")

@@ -38,6 +38,31 @@ import Testing
     #expect(batch.receivedBytes(0) == [7])
   }
 
+  @Test("Who asks for one datagram gets one, with all that is known of it")
+  func one() throws {
+    let server = try UDPSocket.bind(host: .any, port: 0, bufferBytes: 65536)
+    let asked = Address(ip: IPAddress(v4: 0x7f00_0002), port: server.local.port)
+    let client = try UDPSocket.connect(to: asked, bufferBytes: 65536)
+    let batch = try #require(DatagramBatch())
+    for bytes in [[UInt8](repeating: 1, count: 20), [2, 3]] {
+      batch.put(bytes, at: 0, to: .unspecified)
+      _ = try batch.send(
+        0..<1, on: client.descriptor.rawValue, isIPv6: client.isIPv6, isConnected: true)
+    }
+    try waitFor(.readable, server.descriptor.rawValue)
+    #expect(try batch.receive(from: server.descriptor.rawValue, most: 1, slotBytes: 16) == 1)
+    #expect(batch.isFull && batch.received(0).isOne && batch.received(0).isTruncated)
+    #expect(batch.receivedBytes(0) == [UInt8](repeating: 1, count: 16))
+    #expect(batch.received(0).remote.port == client.local.port)
+    #expect(batch.received(0).local.ip == asked.ip)
+    #expect(try batch.receive(from: server.descriptor.rawValue, most: 1) == 1)
+    #expect(batch.isFull && !batch.received(0).isTruncated)
+    #expect(batch.receivedBytes(0) == [2, 3])
+    #expect(throws: Errno.wouldBlock) {
+      try batch.receive(from: server.descriptor.rawValue, most: 1)
+    }
+  }
+
   @Test(
     "A wildcard answers from the address that was asked", arguments: [0x7f00_0001, 0x7f00_0002])
   func answersFromTheAddressAsked(v4: UInt32) throws {

@@ -136,6 +136,19 @@ extension Node {
     return log.events.last { $0.kind == kind && $0.handle == handle }
   }
 
+  /// What a NAT does that has forgotten a client: its datagrams come from another port, and from
+  /// another address if `ip` is one, and nothing reaches it at the one before.
+  func rebind(_ handle: Handle, ip: IPAddress? = nil) {
+    guard let address = peer(of: handle) else { return }
+    for case let socket? in sockets where socket.remote == address {
+      nextPort += 1
+      socket.local.port = nextPort
+      guard let ip else { continue }
+      if simulation.node(at: ip) == nil { simulation.addAddress(ip, of: self) }
+      socket.local.ip = ip
+    }
+  }
+
   /// Where a listener of this node can be reached.
   func address(of listener: Handle) -> Address {
     Address(ip: ip, port: endpoint.localPort(of: listener) ?? 0)

@@ -62,7 +62,6 @@ final class Node {
   func tearDown() {
     onEvent = nil
     inbox = []
-    for socket in sockets { socket?.stream?.peer = nil }
     sockets = []
   }
 
@@ -127,6 +126,8 @@ final class Node {
   func wake() {
     if let wake = scheduledWake, wake <= now { scheduledWake = nil }
     guard isAlive, !isPaused else { return }
+    // As a loop does it: first what was called for, then what has come.
+    drain()
     var taken = 0
     while taken < inputsPerTurn, !inbox.isEmpty {
       inbox.removeFirst()()

@@ -1,5 +1,4 @@
 import MsgBox
-import Testing
 
 /// A random network with random programs on it, run to its end; all of it follows from the seed.
 struct RandomSchedule {

@@ -35,11 +35,11 @@ enum RawPacket {
   }
 
   static func hello(
-    own: UInt64, lostAfter: UInt32 = 30_000, largest: UInt32 = 1_048_576, version: UInt16 = 0
+    own: UInt64, lostAfter: UInt32 = 30_000, largest: UInt32 = 1_048_576, version: UInt16 = 0,
+    cookie: [UInt8] = [UInt8](repeating: 0, count: 16)
   ) -> [UInt8] {
     var bytes =
-      header(.hello, session: 0) + u64(own) + u32(lostAfter) + u32(largest)
-      + [UInt8](repeating: 0, count: 16)
+      header(.hello, session: 0) + u64(own) + u32(lostAfter) + u32(largest) + cookie
     bytes[0] |= UInt8(version << 4)
     return bytes
   }
@@ -48,6 +48,10 @@ enum RawPacket {
     _ session: UInt64, own: UInt64, lostAfter: UInt32 = 30_000, largest: UInt32 = 1_048_576
   ) -> [UInt8] {
     header(.accept, session: session) + u64(own) + u32(lostAfter) + u32(largest)
+  }
+
+  static func cookie(_ session: UInt64, _ cookie: [UInt8]) -> [UInt8] {
+    header(.cookie, session: session) + cookie
   }
 
   static func heartbeat(_ session: UInt64?) -> [UInt8] { header(.heartbeat, session: session) }
@@ -101,6 +105,9 @@ extension Datagram {
 
   /// The own id in the body of a hello or an accept.
   var ownID: UInt64? { RawPacket.number(bytes, at: 16, count: 8) }
+
+  /// The body of a cookie.
+  var cookie: [UInt8] { Array(bytes.dropFirst(16)) }
 
   /// The last of the four numbers of the first header: the reason of a close.
   var replyID: UInt16? {

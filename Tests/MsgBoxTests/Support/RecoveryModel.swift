@@ -1,5 +1,4 @@
 import MsgBox
-import Testing
 
 /// Random datagrams, acknowledgements and timeouts for a loss recovery, which is held against what
 /// a plain list of the datagrams in flight says.
@@ -195,4 +194,8 @@ struct RecoveryModel {
     if let oldest = inFlight.first, oldest + 3 <= largest { return "\(oldest) is not found lost" }
     return nil
   }
+}
+
+extension Interval {
+  static func microseconds(_ count: UInt64) -> Interval { Interval(nanoseconds: count * 1000) }
 }

@@ -1,5 +1,4 @@
 import MsgBox
-import Testing
 
 extension Node {
   /// Sends reliably, with a key or a deadline.

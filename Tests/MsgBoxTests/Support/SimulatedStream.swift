@@ -68,6 +68,15 @@ final class StreamSide {
     self.node = node
     self.local = local
     self.remote = remote
+    node.simulation.adopt(self)
+  }
+
+  /// Forgets its socket, its peer and whoever hears of it.
+  func tearDown() {
+    socket = nil
+    peer = nil
+    onBytes = nil
+    onEnd = nil
   }
 
   private var simulation: Simulation { node.simulation }

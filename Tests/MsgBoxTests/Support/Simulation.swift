@@ -1,5 +1,4 @@
 import MsgBox
-import Testing
 
 /// Whole networks of cores in virtual time, the same for the same seed.
 final class Simulation {
@@ -24,6 +23,7 @@ final class Simulation {
   private var hosts: [IPAddress: Node] = [:]
   private var strangers: [Address: Stranger] = [:]
   private var links: [LinkKey: Link] = [:]
+  private var streams: [StreamSide] = []
 
   private struct LinkKey: Hashable {
     var from: IPAddress
@@ -39,6 +39,8 @@ final class Simulation {
   func tearDown() {
     queue.removeAll()
     for node in nodes { node.tearDown() }
+    for stream in streams { stream.tearDown() }
+    streams = []
     nodes = []
     hosts = [:]
     strangers = [:]
@@ -46,6 +48,9 @@ final class Simulation {
   }
 
   // MARK: What there is
+
+  /// Sides of a stream know each other, also when nobody knows them any more.
+  func adopt(_ stream: StreamSide) { streams.append(stream) }
 
   /// A node at 10.0.x.y with a freshly seeded endpoint.
   func addNode(_ name: String, configuration: EndpointConfiguration = .init()) -> Node {
@@ -180,7 +185,7 @@ final class Simulation {
   func violation(_ text: String) {
     violations.append(text)
     guard violations.count <= 5 else { return }
-    Issue.record("\(text) (at \(milliseconds(now)) ms; replay with MSGBOX_SEED=\(seed))")
+    report("\(text) (at \(milliseconds(now)) ms; replay with MSGBOX_SEED=\(seed))")
   }
 
   /// Milliseconds from the start of the simulation to `time`.

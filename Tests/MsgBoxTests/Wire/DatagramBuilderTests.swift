@@ -125,6 +125,33 @@ import Testing
     return messages
   }
 
+  @Test("What joins others is packed as any message is; what does not changes nothing")
+  func joining() {
+    var random = RandomSource(seed: 7)
+    var joined = 0
+    for _ in 0..<300 {
+      var (short, general) = (DatagramBuilder(buffer: []), DatagramBuilder(buffer: []))
+      for number in 0..<Int(random.below(30)) {
+        let message = Self.message(&random, number)
+        let payload = message.payload
+        let hasJoined = short.join(message.head, payload.span)
+        let fits = general.append(message.head, session: serverSession, payload: payload.span)
+        if hasJoined {
+          joined += 1
+          #expect(fits && number > 0)
+        } else {
+          // No room for a length, and so for nothing behind it.
+          #expect(number == 0 || !fits || general.room == 0)
+          let isAppended = short.append(
+            message.head, session: serverSession, payload: payload.span)
+          #expect(isAppended == fits)
+        }
+      }
+      #expect(short.seal().bytes == general.seal().bytes)
+    }
+    #expect(joined > 1000)
+  }
+
   @Test("What is packed, the parser gives back, in order", arguments: 1...200)
   func property(seed: UInt64) throws {
     var random = RandomSource(seed: seed)

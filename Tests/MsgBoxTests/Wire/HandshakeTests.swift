@@ -54,9 +54,11 @@ import Testing
 
 @Suite struct ControlPacketTests {
   static let introduction = HandshakeTests.introduction
+  static let cookie = Cookie(high: 0x0011_2233_4455_6677, low: 0x8899_aabb_ccdd_eeff)
   static let packets: [(packet: ControlPacket, kind: PacketKind, size: Int)] = [
     (.heartbeat, .heartbeat, 16), (.close(.normal), .close, 16), (.close(.replaced), .close, 16),
     (.hello(introduction), .hello, 48), (.accept(introduction), .accept, 32),
+    (.cookie(cookie), .cookie, 32), (.hello(introduction, cookie), .hello, 48),
     (.pathChallenge(.max), .pathChallenge, 24), (.pathResponse(1), .pathResponse, 24),
   ]
 
@@ -85,6 +87,7 @@ import Testing
   func amplification() {
     let hello = ControlPacket.hello(Self.introduction).bytes(session: 0).count
     #expect(ControlPacket.accept(Self.introduction).bytes(session: 1).count < hello)
+    #expect(ControlPacket.cookie(Self.cookie).bytes(session: 1).count < hello)
     #expect(ControlPacket.close(.overload).bytes(session: 1).count < hello)
     let heartbeat = ControlPacket.heartbeat.bytes(session: 1).count
     #expect(ControlPacket.close(.unknownSession).bytes(session: 1).count <= heartbeat)
@@ -101,10 +104,21 @@ import Testing
     #expect(packet.payload.isEmpty)
   }
 
-  @Test("The room for a cookie is zeros")
-  func cookie() {
+  @Test("A hello has zeros where others have the cookie that they were given")
+  func noCookie() {
     let bytes = ControlPacket.hello(Self.introduction).bytes(session: 0)
     #expect(bytes[8..<16].allSatisfy { $0 == 0 })
     #expect(bytes[32..<48].allSatisfy { $0 == 0 })
+    #expect(Cookie(bytes.span, at: 32) == Cookie.none)
+  }
+
+  @Test("A cookie goes back as it came")
+  func cookieReturns() {
+    let given = ControlPacket.cookie(Self.cookie).bytes(session: clientSession)
+    #expect(given[16...].elementsEqual((0..<16).map { UInt8($0 * 0x11) }))
+    #expect(Cookie(given.span, at: 16) == Self.cookie)
+    #expect(Cookie(given.span, at: 17) == nil)
+    let hello = ControlPacket.hello(Self.introduction, Self.cookie).bytes(session: 0)
+    #expect(hello[32...] == given[16...])
   }
 }

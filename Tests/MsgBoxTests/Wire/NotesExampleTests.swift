@@ -8,6 +8,7 @@ import Testing
 
   static let hello = udp(clientSession)
   static let accept = udp(serverSession)
+  static let cookie = ControlPacketTests.cookie
   static let token: UInt64 = 0x0123_4567_89ab_cdef
   static let hi = Array("hi".utf8)
   static let time = Array("time?".utf8)
@@ -30,6 +31,8 @@ import Testing
     "close_unknown_session": ControlPacket.close(.unknownSession).bytes(session: serverSession),
     "hello": ControlPacket.hello(hello).bytes(session: 0),
     "accept": ControlPacket.accept(accept).bytes(session: clientSession),
+    "cookie": ControlPacket.cookie(cookie).bytes(session: clientSession),
+    "hello_with_cookie": ControlPacket.hello(hello, cookie).bytes(session: 0),
     "path_challenge": ControlPacket.pathChallenge(token).bytes(session: serverSession),
     "path_response": ControlPacket.pathResponse(token).bytes(session: clientSession),
     "ack": ack,

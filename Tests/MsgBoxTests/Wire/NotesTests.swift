@@ -94,6 +94,7 @@ import Testing
       ("receive_mark_messages", UInt64(options.receiveMarkMessages)),
       ("receive_mark_bytes", UInt64(options.receiveMarkBytes)),
       ("share_port", options.sharePort ? 1 : 0),
+      ("max_per_prefix", UInt64(options.maxPerPrefix)),
     ]
     let rows = try Document(file).table(under: "Options")
     #expect(rows.map { $0[0] } == defaults.map(\.0))
@@ -122,10 +123,13 @@ import Testing
       ("what a frame may have besides its message", WireFormat.frameOverhead),
       ("least lost_after believed", Int(WireFormat.leastLostAfter)),
       ("pending hellos", configuration.maxPendingHellos),
+      ("connections of a source prefix unless set", SourcePrefixes.defaultLimit),
+      ("peers without a session of a listener", ImplicitPeers.most),
       ("tombstones", configuration.maxTombstones),
       ("open requests", configuration.maxOpenRequests),
       ("answers to strangers per source prefix", Int(AnswerBudget.perPrefix)),
       ("answers to strangers in all", Int(AnswerBudget.overall)),
+      ("cookies per source prefix", Int(CookieBudget.perPrefix)),
     ]
     let rows = notes.table(under: "Fixed numbers")
     #expect(rows.map { $0[0] } == numbers.map(\.0))

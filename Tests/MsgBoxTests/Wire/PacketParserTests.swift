@@ -47,7 +47,9 @@ import Testing
       var isFirst = true
       while true {
         let plain = isFirst ? nil : short.nextOneWay(datagram.span)
-        let packet = plain == nil ? short.nextMessage(datagram.span, isFirst: isFirst) : nil
+        let numbered = isFirst || plain != nil ? nil : short.nextNumbered(datagram.span)
+        let isOther = plain == nil && numbered == nil
+        let packet = isOther ? short.nextMessage(datagram.span, isFirst: isFirst) : nil
         isFirst = false
         let step = general.next(datagram.span)
         if let plain {
@@ -56,6 +58,16 @@ import Testing
             step.packet?.header.numPackets == 1
           else {
             Issue.record("\(plain) instead of \(step) in \(datagram)")
+            return
+          }
+        } else if let numbered {
+          taken += 1
+          guard let packet = step.packet, packet.payload == numbered.payload,
+            packet.kind == (numbered.isRequest ? .request : .reply),
+            packet.header.replyID == numbered.replyID, packet.messageID == numbered.messageID,
+            packet.header.numPackets == 1
+          else {
+            Issue.record("\(numbered) instead of \(step) in \(datagram)")
             return
           }
         } else if let packet {

@@ -159,6 +159,63 @@ import Testing
     #expect(deframer.isInsideFrame)
   }
 
+  @Test("A frame that begins gets no more of the memory of others than four times what came of it")
+  func lentMemory() throws {
+    var buffers = LargeBuffers()
+    for _ in 0..<2 {
+      var large: [UInt8] = [1]
+      large.reserveCapacity(16_000_000)
+      buffers.give(large)
+    }
+    var begin: [UInt8] = []
+    begin.append(bigEndian: UInt32(16_000_000))
+    PacketHeader(kind: .oneWay).append(to: &begin)
+    begin += [UInt8](repeating: 7, count: 100)
+    var held = 0
+    for _ in 0..<1000 {
+      var deframer = StreamDeframer()
+      var offset = 0
+      let frame = try deframer.next(
+        begin.span, from: &offset, maxMessage: WireFormat.defaultStreamLargest, buffers: &buffers)
+      #expect(frame == nil)
+      #expect(deframer.heldBytes >= 100 && Self.held(deframer) <= 1000)
+      held += deframer.heldBytes
+    }
+    #expect(held <= 400_000)
+    var kept = 0
+    while buffers.take(of: 16_000_000...Int.max) != nil { kept += 1 }
+    #expect(kept == 2)
+  }
+
+  @Test("Who has sent a large frame is lent memory for the next one, within what may be held")
+  func credit() throws {
+    let large = 1 << 20
+    let frame = MessageHead(kind: .oneWay).frame([UInt8](repeating: 1, count: large))
+    for (allowance, isLent) in [(Int.max, true), (large / 2, false)] {
+      var buffers = LargeBuffers()
+      var emptied: [UInt8] = [1]
+      emptied.reserveCapacity(large)
+      buffers.give(emptied)
+      var credit = FrameCredit()
+      credit.proven = allowance > large ? 2 * large : 0
+      credit.allowance = allowance
+      var deframer = StreamDeframer()
+      var offset = 0
+      let begin = Array(frame.prefix(1000))
+      let none = try deframer.next(
+        begin.span, from: &offset, maxMessage: large, credit: credit, buffers: &buffers)
+      #expect(none == nil)
+      #expect((deframer.heldBytes >= large) == isLent)
+      #expect((buffers.take(of: large...2 * large) == nil) == isLent)
+      offset = 0
+      let rest = Array(frame.dropFirst(1000))
+      let whole = try deframer.next(
+        rest.span, from: &offset, maxMessage: large, credit: credit, buffers: &buffers)
+      #expect(whole?.head.rest == large)
+      #expect(deframer.takeWhole() == [UInt8](repeating: 1, count: large))
+    }
+  }
+
   @Test("Memory is given back with the frame")
   func memoryGivenBack() throws {
     var deframer = StreamDeframer()

@@ -131,6 +131,7 @@ let sampleDatagrams: [[UInt8]] = {
   let controls = [
     ControlPacket.hello(hello).bytes(session: 0),
     ControlPacket.accept(accept).bytes(session: clientSession),
+    ControlPacket.cookie(ControlPacketTests.cookie).bytes(session: clientSession),
     ControlPacket.heartbeat.bytes(session: serverSession),
     ControlPacket.close(.overload).bytes(session: serverSession),
     ControlPacket.pathChallenge(0x0123_4567_89ab_cdef).bytes(session: serverSession),
@@ -138,3 +139,13 @@ let sampleDatagrams: [[UInt8]] = {
   ]
   return messages.compactMap { $0 } + controls + [numbered.seal().bytes]
 }()
+
+extension StreamDeframer {
+  /// The next frame, in memory that no other has used.
+  mutating func next(
+    _ bytes: Span<UInt8>, from offset: inout Int, maxMessage: Int
+  ) throws(DropReason) -> Frame? {
+    var buffers = LargeBuffers()
+    return try next(bytes, from: &offset, maxMessage: maxMessage, buffers: &buffers)
+  }
+}

@@ -24,6 +24,15 @@ struct FuzzInput {
     return Array(bytes[offset..<offset + count])
   }
 
+  /// Two bytes as one number.
+  mutating func word() -> UInt16 { UInt16(byte()) << 8 | UInt16(byte()) }
+
+  /// All that is left.
+  mutating func rest() -> [UInt8] {
+    defer { offset = bytes.count }
+    return Array(bytes[offset...])
+  }
+
   /// One of `elements`; nil if there are none.
   mutating func choice<Element>(of elements: [Element]) -> Element? {
     elements.isEmpty ? nil : elements[Int(byte()) % elements.count]

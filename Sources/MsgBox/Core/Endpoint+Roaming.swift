@@ -1,0 +1,161 @@
+/// Sessions whose peers come to have another address: behind a NAT that has forgotten them, or in
+/// another network.
+extension Endpoint {
+  /// A datagram with a session id was dropped. If only its address was wrong, it may be the first
+  /// sign of a change, or the answer to a challenge.
+  @inline(never)
+  mutating func strayed(
+    _ session: UInt64, _ datagram: Span<UInt8>, _ source: DatagramSource, at now: Instant
+  ) {
+    var parser = PacketParser()
+    guard let slot = connStatus.slot(session, in: connections), !isOn(slot, source),
+      mayMove(slot, source), case .packet(let packet) = parser.next(datagram)
+    else { return }
+    guard let change = pathChanges[slot], !isOver(change, source, at: now) else {
+      if packet.kind != .pathResponse { beginChange(slot, datagram.count, source, at: now) }
+      return
+    }
+    guard change.source.remote == source.remote else { return }
+    pathChanges[slot]?.received += datagram.count
+    guard packet.kind == .pathResponse,
+      datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound) == change.newToken
+    else { return }
+    pathChanges[slot]?.proved(at: now)
+    settleChange(slot, at: now)
+  }
+
+  /// Only a server's peer can move: a client hears nobody but whom it has connected to.
+  private func mayMove(_ slot: Int, _ source: DatagramSource) -> Bool {
+    connections[slot].role == .server && connections[slot].socket == source.socket
+      && mayChallenge(slot)
+  }
+
+  /// Whether a change that is at hand makes way for one to another address.
+  private func isOver(
+    _ change: PathChange, _ source: DatagramSource, at now: Instant
+  ) -> Bool {
+    change.source.remote != source.remote && !change.isProven && !change.isRefused
+      && now >= change.decides
+  }
+
+  private mutating func beginChange(
+    _ slot: Int, _ bytes: Int, _ source: DatagramSource, at now: Instant
+  ) {
+    forgetChange(slot)
+    let decides = now + patience(slot)
+    var change = PathChange(
+      source: source, newToken: random.word(), oldToken: random.word(), began: now,
+      decides: decides, challengedAt: now)
+    change.received = bytes
+    pathChanges[slot] = change
+    challengeBoth(slot, at: now)
+  }
+
+  private func patience(_ slot: Int) -> Interval {
+    let known = connections[slot].traffic?.smoothedRoundTrip ?? connections[slot].roundTrip
+    let trips = (known ?? Interval(nanoseconds: 0)) * 3
+    return min(max(trips, PathChange.leastPatience), PathChange.mostPatience)
+  }
+
+  /// Asks both addresses, the old one only in its time; and again after a while.
+  private mutating func challengeBoth(_ slot: Int, at now: Instant) {
+    guard var change = pathChanges[slot] else { return }
+    if !change.isProven, change.mayChallenge {
+      change.sent += PathChange.challengeSize
+      change.challenges += 1
+      change.challengedAt = now
+      answer(
+        .pathChallenge(change.newToken), session: connections[slot].peerSession, change.source)
+    }
+    if now < change.decides {
+      sendControl(
+        .pathChallenge(change.oldToken), session: connections[slot].sendSession, slot)
+    }
+    let limit = now < change.decides ? change.decides : change.ends
+    change.timer = timers.schedule(.pathChange, slot, at: min(now + PathChange.gap, limit))
+    pathChanges[slot] = change
+  }
+
+  mutating func changeTimer(_ slot: Int, at now: Instant) {
+    pathChanges[slot]?.timer = .none
+    guard !settleChange(slot, at: now), pathChanges[slot] != nil else { return }
+    challengeBoth(slot, at: now)
+  }
+
+  /// Ends a change if it is decided; false if it is not.
+  @discardableResult
+  private mutating func settleChange(_ slot: Int, at now: Instant) -> Bool {
+    guard let change = pathChanges[slot], now >= change.decides else { return false }
+    if change.isRefused || isThere(slot, change) || now >= change.ends {
+      forgetChange(slot)
+    } else if change.isProven {
+      move(slot, change, at: now)
+    } else {
+      return false
+    }
+    return true
+  }
+
+  /// Whether the peer was heard from at its old address when nothing that was on its way before the
+  /// change can have come any more.
+  private func isThere(_ slot: Int, _ change: PathChange) -> Bool {
+    let time = change.decides.since(change.began)
+    return connections[slot].lastHeard > change.began + time / 2
+  }
+
+  /// A path response on the path of a session; whether it has answered a change of address.
+  mutating func refusesChange(_ token: UInt64, _ slot: Int) -> Bool {
+    guard let change = pathChanges[slot], token == change.oldToken else { return false }
+    // Kept to its end, so that nobody can ask for change after change.
+    pathChanges[slot]?.isRefused = true
+    return true
+  }
+
+  mutating func forgetChange(_ slot: Int) {
+    guard var change = pathChanges[slot] else { return }
+    timers.cancel(&change.timer)
+    pathChanges[slot] = nil
+  }
+
+  // MARK: The move
+
+  private mutating func move(_ slot: Int, _ change: PathChange, at now: Instant) {
+    forgetChange(slot)
+    let (old, new) = (connections[slot].remote, change.source.remote)
+    if let state = connections[Int(connections[slot].listener)].listenerState {
+      state.prefixes.remove(old.ip)
+      state.prefixes.add(new.ip)
+    }
+    connections[slot].remote = new
+    connections[slot].local = change.source.local
+    connections[slot].lastHeard = now
+    connections[slot].flags.remove(.suspect)
+    restartPath(slot, isOtherHost: old.ip != new.ip, change.roundTrip, at: now)
+  }
+
+  /// What is known of the old path says nothing of the new one, unless only the port is another: then
+  /// it is the same way through a NAT (RFC 9000 section 9.4). What is on its way was sent to where
+  /// nobody is.
+  private mutating func restartPath(
+    _ slot: Int, isOtherHost: Bool, _ roundTrip: Interval?, at now: Instant
+  ) {
+    if isOtherHost { connections[slot].forgetRoundTrip() }
+    if let traffic = connections[slot].traffic {
+      if isOtherHost {
+        traffic.roundTrip = RoundTrip()
+        traffic.replyTimer = ReplyTimer()
+      }
+      traffic.outbox?.recovery.moved(toOtherHost: isOtherHost, at: now)
+    }
+    if let roundTrip { sampleRoundTrip(slot, roundTrip) }
+    if connections[slot].traffic?.outbox != nil { makeReady(slot) }
+  }
+}
+
+extension Traffic {
+  /// The round trip as far as it is known; nil if it is not.
+  fileprivate var smoothedRoundTrip: Interval? {
+    if let known = outbox?.recovery.roundTrip, known.isSampled { return known.smoothed }
+    return roundTrip.isSampled ? roundTrip.smoothed : nil
+  }
+}

@@ -1,0 +1,103 @@
+/// Frames that come in parts: how much is there, and where what is missing is read to.
+extension Endpoint {
+  /// How much is missing of a large message on a stream that is to be read with `readStream`; 0 if
+  /// what comes is to be given to `receiveStream`.
+  package func missingBytes(of socket: SocketID) -> Int {
+    guard let missing = stream(socket)?.deframer.missingBytes,
+      missing >= StreamDeframer.directBytes, sockets[Int(socket.rawValue)].phase == .open
+    else { return 0 }
+    return missing
+  }
+
+  /// Lets `read` put what comes next on a stream straight behind what is there of a large message:
+  /// it gets the room for some of the bytes that are missing, and returns how many it has put there.
+  package mutating func readStream(
+    _ socket: SocketID, at now: Instant, _ read: (UnsafeMutableRawBufferPointer) -> Int
+  ) {
+    guard missingBytes(of: socket) > 0, let stream = stream(socket), let slot = owner(socket) else {
+      return
+    }
+    let before = stream.deframer.missingBytes
+    let frame = unsafe stream.deframer.read(
+      credit: credit(stream, socket), buffers: &largeBuffers, read)
+    let came = before - stream.deframer.missingBytes
+    guard came > 0 else { return }
+    connections[slot].lastHeard = now
+    counters.bytesReceived &+= UInt64(came)
+    do throws(DropReason) {
+      if let frame {
+        ownWhole(of: stream, socket)
+        try receiveFrame(frame, Span(), slot, at: now)
+        giveBackWhole()
+      }
+    } catch {
+      giveBackWhole()
+      counters.drop(error)
+      breakStream(socket, at: now)
+    }
+    partMoved(socket, at: now)
+  }
+
+  /// What a frame of a stream may have for memory before its bytes have come: as much as its peer
+  /// has shown once that it sends, within what the box may still hold.
+  func credit(_ stream: StreamState, _ socket: SocketID) -> FrameCredit {
+    var credit = FrameCredit()
+    credit.allowance = max(Int(clamping: limits.receiveBytes) - heldBytes + stream.heldBytes, 0)
+    let proven = sockets[Int(socket.rawValue)].provenBits
+    if proven > 0, 1 << Int(proven) <= credit.allowance { credit.proven = 1 << Int(proven) }
+    return credit
+  }
+
+  /// Makes the frame that came in pieces the message at hand.
+  mutating func ownWhole(of stream: StreamState, _ socket: SocketID) {
+    let index = Int(socket.rawValue)
+    let count = own(stream.deframer.takeWhole()).count
+    // A quarter more, for what the system adds to a block of memory.
+    let bits = UInt8(truncatingIfNeeded: Int.bitWidth - (count + count / 4).leadingZeroBitCount)
+    sockets[index].provenBits = max(sockets[index].provenBits, bits)
+  }
+
+  /// A stream has more or less of a frame than before.
+  mutating func partMoved(_ socket: SocketID, at now: Instant) {
+    guard let stream = stream(socket) else { return }
+    notePart(stream, socket, at: now)
+    holdPart(stream, socket, at: now)
+    rest(socket)
+  }
+
+  /// A part of a message wants a sign of life too, from one that is silent when idle: its sender
+  /// cannot wait for the end of a long one.
+  private mutating func notePart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
+    guard stream.deframer.heldBytes > 0, let slot = owner(socket),
+      connections[slot].flags.contains(.onDemand), connections[slot].phase == .open
+    else { return }
+    messageMoved(slot, traffic(slot), isOurs: false, at: now)
+  }
+
+  /// Counts what is there of a frame in what the box holds. The stream that asks for more than all
+  /// may hold together is ended: it could not go on without that frame.
+  private mutating func holdPart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
+    guard self.stream(socket) === stream, sockets[Int(socket.rawValue)].phase == .open,
+      case let held = stream.deframer.heldBytes, held != stream.heldBytes
+    else { return }
+    let isMore = held > stream.heldBytes
+    heldBytes += held - stream.heldBytes
+    stream.heldBytes = held
+    guard isMore, heldBytes > Int(clamping: limits.receiveBytes), let slot = owner(socket),
+      connections[slot].hasSession
+    else { return }
+    drop(.memory, slot)
+    if connections[slot].phase == .closing {
+      finishClosing(slot, at: now)
+    } else {
+      cutOff(slot, .overload, .overload, at: now)
+    }
+  }
+
+  /// A stream holds nothing of a frame any more.
+  mutating func holdNothing(_ stream: StreamState) {
+    heldBytes -= stream.heldBytes
+    stream.heldBytes = 0
+    stream.deframer = StreamDeframer()
+  }
+}

@@ -1,0 +1,291 @@
+import MsgBox
+import Testing
+
+/// What a server gives to strangers instead of keeping something of them.
+@Suite("Cookies")
+struct CookieTests {
+  // MARK: The cookie itself
+
+  private let source = RawServer.strangerAddress(1)
+  private let start = Instant(nanoseconds: 5_000_000_000_000)
+
+  @Test("A cookie is good for its source and its client alone")
+  func bound() {
+    var random = RandomSource(seed: 1)
+    var cookies = Cookies()
+    let cookie = cookies.make(source, 7, steering: 3, at: start, random: &random)
+    #expect(cookie.high >> 56 == 3)
+    func isGood(_ cookie: Cookie, _ source: Address, _ client: UInt64) -> Bool {
+      cookies.isGood(cookie, source, client, at: start, random: &random)
+    }
+    #expect(isGood(cookie, source, 7))
+    #expect(!isGood(cookie, source, 8))
+    #expect(!isGood(cookie, RawServer.strangerAddress(2), 7))
+    #expect(!isGood(cookie, RawServer.strangerAddress(1, port: 5001), 7))
+    #expect(!isGood(cookie, Address(ip: source.ip, port: source.port, scope: 1), 7))
+    #expect(!isGood(.none, source, 7))
+    for bit in 0..<64 as Range<UInt64> {
+      #expect(!isGood(Cookie(high: cookie.high ^ 1 << bit, low: cookie.low), source, 7))
+      #expect(!isGood(Cookie(high: cookie.high, low: cookie.low ^ 1 << bit), source, 7))
+    }
+    var others = Cookies()
+    #expect(!others.isGood(cookie, source, 7, at: start, random: &random))
+  }
+
+  @Test("A cookie is good for 30 seconds at least and for 60 at most, whoever else asks")
+  func lifetimes() {
+    for offset in stride(from: UInt64(0), to: 90, by: 7) {
+      for asksBetween in [false, true] {
+        var random = RandomSource(seed: offset)
+        var cookies = Cookies()
+        _ = cookies.make(source, 1, steering: 0, at: start, random: &random)
+        let made = start + .seconds(offset)
+        let cookie = cookies.make(source, 7, steering: 0, at: made, random: &random)
+        for second in 0..<200 as Range<UInt64> {
+          let now = made + .seconds(second)
+          // Asking renews keys, so the cookie is tried on a copy if nobody is to ask.
+          var asked = cookies
+          let isGood = asked.isGood(cookie, source, 7, at: now, random: &random)
+          if second < 30 { #expect(isGood, "after \(second) s") }
+          if second >= 60 { #expect(!isGood, "after \(second) s") }
+          if asksBetween { cookies = asked }
+        }
+      }
+    }
+  }
+
+  @Test("Prefixes that flood get some cookies in a while, and all others get theirs")
+  func budget() {
+    var random = RandomSource(seed: 3)
+    var budget = CookieBudget()
+    let room = CookieBudget.room
+    let levels = [
+      (0, CookieBudget.perPrefix), (room / 4, CookieBudget.perPrefixOfSome),
+      (room / 2, CookieBudget.perPrefixOfMany), (room - 1, CookieBudget.perPrefixOfMany),
+    ]
+    for (round, (waiting, most)) in levels.enumerated() {
+      let now = start + .milliseconds(UInt64(round) * 250)
+      func spend(_ number: Int) -> Bool {
+        let ip = RawServer.strangerAddress(number).ip
+        return budget.spend(on: ip, waiting: waiting, at: now, random: &random)
+      }
+      for prefix in 0..<500 {
+        let given = (0..<1000).count { spend(prefix * 256 + $0 % 256) }
+        #expect(given <= Int(most))
+      }
+      let flooded = (0..<500).count { !spend($0 * 256) }
+      #expect(flooded == 500)
+      let others = (1000..<2000).count { spend($0 * 256) }
+      #expect(others >= 990, "hardly anybody shares both cells with a flood")
+    }
+  }
+
+  @Test("Who forges hellos of a prefix keeps out nobody in it while their answers leave at once")
+  func forgedPrefix() throws {
+    let crowded = try Crowded()
+    let before = crowded.server.dropped(.pendingFull)
+    for own in UInt64(1000)..<2000 {
+      crowded.simulation.addStranger(at: RawServer.strangerAddress(2 + Int(own % 200)))
+        .send(RawPacket.hello(own: own), to: crowded.address)
+    }
+    crowded.simulation.run(for: .milliseconds(50))
+    #expect(crowded.server.dropped(.pendingFull) - before == 1000)
+    #expect(crowded.server.dropped(.answerBudget) == 0)
+    crowded.send(RawPacket.hello(own: 77))
+    #expect(crowded.stranger.received.contains { $0.kind == .cookie && $0.session == 77 })
+    finishAll(crowded.simulation)
+  }
+
+  // MARK: The round
+
+  private struct Crowded {
+    let simulation: Simulation
+    let server: Node
+    let listener: Handle
+    let address: Address
+    let stranger: Stranger
+
+    /// A server of which more than half of the room for pending hellos is taken.
+    init(seed: UInt64 = 1, limit: Int = 10, options: ConnectionOptions = .init()) throws {
+      simulation = Simulation(seed: seed)
+      var configuration = EndpointConfiguration()
+      configuration.maxPendingHellos = limit
+      server = simulation.addNode("server", configuration: configuration)
+      listener = server.listen(.udp, options: options)
+      _ = try #require(server.wait(for: .listening))
+      address = server.address(of: listener)
+      stranger = simulation.addStranger(at: RawServer.strangerAddress(1))
+      let forger = simulation.addStranger(at: RawServer.strangerAddress(999))
+      for own in 1...UInt64(limit / 2 + 1) { forger.send(RawPacket.hello(own: own), to: address) }
+      simulation.run(for: .milliseconds(50))
+    }
+
+    func send(_ bytes: [UInt8]) {
+      stranger.send(bytes, to: address)
+      simulation.run(for: .milliseconds(50))
+    }
+
+    /// Says hello without a cookie; the one that comes back.
+    func cookie(own: UInt64) throws -> [UInt8] {
+      stranger.forget()
+      send(RawPacket.hello(own: own))
+      #expect(stranger.received.count == 1)
+      let answer = try #require(stranger.received.first)
+      #expect(answer.kind == .cookie && answer.session == own && answer.bytes.count == 32)
+      return answer.cookie
+    }
+  }
+
+  @Test("Above half of the room nothing is kept of a hello before its cookie comes back")
+  func demanded() throws {
+    let crowd = try Crowded()
+    #expect(crowd.server.census.pendingHellos == 6)
+    let cookie = try crowd.cookie(own: 77)
+    for _ in 0..<100 { #expect(try crowd.cookie(own: 77) == cookie) }
+    #expect(crowd.server.census.pendingHellos == 6)
+    crowd.stranger.forget()
+    crowd.send(RawPacket.hello(own: 77, cookie: cookie))
+    #expect(crowd.stranger.received.map(\.kind) == [.accept])
+    #expect(crowd.server.census.pendingHellos == 7)
+    crowd.send(RawPacket.heartbeat(try #require(crowd.stranger.received.first?.ownID)))
+    #expect(crowd.server.log.string() == "listening connectionReady")
+    finishAll(crowd.simulation)
+  }
+
+  @Test("A cookie of another source, of another client or of nobody is answered with a cookie")
+  func notGood() throws {
+    let crowd = try Crowded()
+    let cookie = try crowd.cookie(own: 77)
+    crowd.stranger.forget()
+    crowd.send(RawPacket.hello(own: 78, cookie: cookie))
+    crowd.send(RawPacket.hello(own: 77, cookie: [UInt8](repeating: 9, count: 16)))
+    let other = crowd.simulation.addStranger(at: RawServer.strangerAddress(2))
+    other.send(RawPacket.hello(own: 77, cookie: cookie), to: crowd.address)
+    crowd.simulation.run(for: .seconds(61))
+    // The forged hellos are forgotten by then.
+    #expect(crowd.server.census.pendingHellos == 0)
+    #expect((crowd.stranger.received + other.received).map(\.kind) == [.cookie, .cookie, .cookie])
+    crowd.stranger.forget()
+    crowd.send(RawPacket.hello(own: 77, cookie: cookie))
+    #expect(crowd.stranger.received.map(\.kind) == [.accept], "nobody asks for cookies now")
+    finishAll(crowd.simulation)
+  }
+
+  @Test("A client brings its cookie back at once and is open a round trip later")
+  func client() throws {
+    let crowd = try Crowded()
+    let client = crowd.simulation.addNode("client")
+    let start = crowd.simulation.now
+    let handle = client.connect(.udp, to: crowd.address)
+    let setup = try #require(client.wait(for: .connectionSetup))
+    #expect(setup.time.since(start) <= .milliseconds(45), "two round trips of 20 ms")
+    #expect(client.send("hi", to: handle) == .ok)
+    #expect(crowd.server.wait(for: .message)?.text == "hi")
+    let time = try #require(client.counters(of: handle)).roundTrip
+    #expect(time >= .milliseconds(19) && time <= .milliseconds(22), "of the second hello")
+    finishAll(crowd.simulation)
+  }
+
+  @Test("Each of the packets of the round is lost in turn", arguments: 0..<6)
+  func losses(lost: Int) throws {
+    let crowd = try Crowded(seed: UInt64(lost + 1))
+    let client = crowd.simulation.addNode("client")
+    var count = 0
+    crowd.simulation.onDatagram = { datagram in
+      let isOfClient = datagram.from.ip == client.ip || datagram.to.ip == client.ip
+      guard isOfClient else { return true }
+      count += 1
+      return count != lost + 1
+    }
+    _ = client.connect(.udp, to: crowd.address)
+    #expect(client.wait(for: .connectionSetup, within: .seconds(2)) != nil)
+    #expect(crowd.server.wait(for: .connectionReady, within: .seconds(2)) != nil)
+    #expect(count > lost)
+    finishAll(crowd.simulation)
+  }
+
+  @Test("Clients of lossy paths come through a crowd", arguments: 1...4 as ClosedRange<UInt64>)
+  func lossy(seed: UInt64) throws {
+    let crowd = try Crowded(seed: seed)
+    crowd.simulation.changeAll {
+      $0.loss = 250
+      $0.duplication = 100
+      $0.reordering = 100
+      $0.jitter = .milliseconds(15)
+    }
+    var options = ConnectionOptions()
+    options.connectTimeout = .seconds(60)
+    let clients = (0..<4).map { crowd.simulation.addNode("client \($0)") }
+    for client in clients { _ = client.connect(.udp, to: crowd.address, options: options) }
+    for client in clients {
+      #expect(client.wait(for: .connectionSetup, within: .seconds(40)) != nil)
+    }
+    #expect(crowd.server.wait(for: .connectionReady, count: 4, within: .seconds(20)) != nil)
+    finishAll(crowd.simulation)
+  }
+
+  @Test("A server that always wants another cookie gets two hellos for each that is due")
+  func endless() throws {
+    let simulation = Simulation(seed: 4)
+    let evil = simulation.addStranger(at: RawServer.strangerAddress(1))
+    var cookies = 0
+    evil.onReceive = { datagram in
+      guard datagram.kind == .hello, let own = datagram.ownID else { return }
+      cookies += 1
+      evil.send(
+        RawPacket.cookie(own, [UInt8](repeating: UInt8(truncatingIfNeeded: cookies), count: 16)),
+        to: datagram.from)
+    }
+    let client = simulation.addNode("client")
+    _ = client.connect(.udp, to: evil.address)
+    #expect(client.wait(for: .connectionSetupError)?.status == .timedOut)
+    #expect(cookies == 10, "hellos at 0, 0.5, 1.5, 3.5 and 7.5 seconds")
+    #expect(client.counters.datagramsSent == 10)
+    finishAll(simulation)
+  }
+
+  @Test("A cookie for nobody, or too short, changes nothing")
+  func astray() throws {
+    let pair = try Pair(.udp)
+    let stranger = pair.simulation.addStranger(at: RawServer.strangerAddress(1))
+    let cookie = [UInt8](repeating: 7, count: 16)
+    stranger.send(RawPacket.cookie(1, cookie), to: pair.address)
+    stranger.send(RawPacket.cookie(1, [7]), to: pair.address)
+    stranger.send(RawPacket.cookie(0, cookie), to: pair.address)
+    pair.run(for: .milliseconds(50))
+    #expect(stranger.received.isEmpty)
+    #expect(pair.server.dropped(.staleAccept) == 1 && pair.server.dropped(.short) == 1)
+    #expect(pair.server.dropped(.noSession) == 1)
+    pair.finish()
+  }
+
+  @Test("100 000 forged hellos take no more room than the table has, and a client connects")
+  func flood() throws {
+    let simulation = Simulation(seed: 6)
+    let server = simulation.addNode("server")
+    let listener = server.listen(.udp)
+    _ = try #require(server.wait(for: .listening))
+    let address = server.address(of: listener)
+    let client = simulation.addNode("client")
+    var most = 0
+    for round in 0..<100 {
+      for index in 0..<1000 {
+        let forged = round * 1000 + index
+        simulation.transmit(
+          Datagram(
+            from: RawServer.strangerAddress(forged * 16), to: address,
+            bytes: RawPacket.hello(own: UInt64(forged + 1))))
+      }
+      if round == 50 { _ = client.connect(.udp, to: address) }
+      simulation.run(for: .milliseconds(20))
+      most = max(most, server.census.pendingHellos)
+    }
+    #expect(most <= 2050)
+    #expect(server.dropped(.pendingFull) >= 97_000)
+    let setup = try #require(client.log.first(.connectionSetup))
+    #expect(server.log.count(.connectionReady) == 1)
+    #expect(setup.time.since(Instant(nanoseconds: 0)) > .seconds(0))
+    #expect(server.counters.bytesSent <= server.counters.bytesReceived)
+    finishAll(simulation)
+  }
+}
