@@ -87,6 +87,8 @@ package struct StreamQueue {
       head = 0
     } else {
       endTail()
+      // As much waits already: the next one grows to the same size, and would be moved for it.
+      tail.reserveCapacity(Self.bufferBytes)
     }
   }
 
