@@ -37,7 +37,7 @@ extension Endpoint {
     at now: Instant
   ) -> Int? {
     // Forged ones leave the other half of the prefix to who has shown that he is there.
-    guard state.hasRoom(for: source.remote.ip), !state.isCrowded(by: source.remote.ip) else {
+    guard !state.isCrowded(by: source.remote.ip) else {
       counters.drop(.prefixFull)
       return nil
     }

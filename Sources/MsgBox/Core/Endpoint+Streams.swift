@@ -178,9 +178,7 @@ extension Endpoint {
       let hello = introduction(frame, bytes, atLeast: Introduction.helloSize)
     else { throw .short }
     let listener = Int(connections[slot].listener)
-    guard let state = connections[listener].listenerState,
-      state.connections.count < Int(state.options.maxConnections)
-    else {
+    guard let state = connections[listener].listenerState, hasRoom(state) else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }

@@ -92,18 +92,22 @@ package struct PacketParser: Sendable {
   /// if it is any other, bad, or not there.
   @inline(__always)
   package mutating func nextOneWay(_ datagram: Span<UInt8>) -> Range<Int>? {
-    guard let word = datagram.bigEndian(UInt64.self, at: offset), PacketHeader.isOneWay(word)
+    guard let word = datagram.bigEndian(UInt64.self, at: offset), PacketHeader.isOneWay(word),
+      let body = body(behind: word, datagram)
     else { return nil }
-    var start = offset &+ PacketHeader.size
-    var end = datagram.count
-    if PacketHeader(word).flags.contains(.length) {
-      guard let length = datagram.bigEndian(UInt16.self, at: start) else { return nil }
-      start &+= WireFormat.lengthSize
-      end = start &+ Int(length)
-      guard end <= datagram.count else { return nil }
-    }
-    offset = end
-    return start..<end
+    offset = body.upperBound
+    return body
+  }
+
+  /// Where the body of the next packet is, not the first, whose header is `word` and has no fields but
+  /// perhaps a length; nil if it goes beyond the end.
+  @inline(__always)
+  private func body(behind word: UInt64, _ datagram: Span<UInt8>) -> Range<Int>? {
+    let start = offset &+ PacketHeader.size
+    guard PacketHeader(word).flags.contains(.length) else { return start..<datagram.count }
+    guard let length = datagram.bigEndian(UInt16.self, at: start) else { return nil }
+    let end = start &+ WireFormat.lengthSize &+ Int(length)
+    return end <= datagram.count ? start &+ WireFormat.lengthSize..<end : nil
   }
 
   /// The next packet, not the first, if it is a request or a reply as most are: of one packet, with a
@@ -112,24 +116,15 @@ package struct PacketParser: Sendable {
   @inline(__always)
   package mutating func nextNumbered(_ datagram: Span<UInt8>) -> NumberedPacket? {
     guard let word = datagram.bigEndian(UInt64.self, at: offset),
-      let isRequest = PacketHeader.isNumberedRequest(word)
+      let isRequest = PacketHeader.isNumberedRequest(word),
+      let body = body(behind: word, datagram),
+      let messageID = datagram.bigEndian(UInt32.self, at: body.lowerBound),
+      case let start = body.lowerBound &+ WireFormat.messageIDSize, start <= body.upperBound
     else { return nil }
-    var cursor = offset &+ PacketHeader.size
-    var end = datagram.count
-    if PacketHeader(word).flags.contains(.length) {
-      guard let length = datagram.bigEndian(UInt16.self, at: cursor) else { return nil }
-      cursor &+= WireFormat.lengthSize
-      end = cursor &+ Int(length)
-    }
-    guard end <= datagram.count, let messageID = datagram.bigEndian(UInt32.self, at: cursor) else {
-      return nil
-    }
-    cursor &+= WireFormat.messageIDSize
-    guard cursor <= end else { return nil }
-    offset = end
+    offset = body.upperBound
     return NumberedPacket(
       isRequest: isRequest, replyID: UInt16(truncatingIfNeeded: word), messageID: messageID,
-      payload: cursor..<end)
+      payload: start..<body.upperBound)
   }
 
   /// The next packet if it is of the shape of most: a message of one packet without options; the
