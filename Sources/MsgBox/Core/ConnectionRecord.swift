@@ -135,6 +135,11 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
 
 /// What only an outgoing connection has.
 final class ClientState {
+  /// From the first hello to the second (RFC 8489 section 6.2.1); each further gap is twice as long.
+  static let firstGap = Interval.milliseconds(500)
+  /// From the first cookie to the next hello that time makes due; then it goes on as from the first.
+  static let cookieGap = Interval.milliseconds(250)
+
   let locator: Locator?
   let options: ConnectionOptions
   /// What is left to try, in the resolver's order.
@@ -145,7 +150,7 @@ final class ClientState {
   var candidateDeadline = Instant(nanoseconds: 0)
   /// When the next hello, or the next confirmation, is due.
   var nextHello = Instant(nanoseconds: 0)
-  var helloGap = Interval.milliseconds(500)
+  var helloGap = ClientState.firstGap
   /// When the first hello to the candidate at hand was sent; nil if it was sent again.
   var helloSentAt: Instant?
   /// What the hellos to the candidate at hand bring along.

@@ -20,6 +20,8 @@ package struct CookieBudget {
   private var cells: [UInt16] = []
   private var hash = KeyedHash(key: 0)
   private var began = Instant(nanoseconds: 0)
+  private var lastAsking: Address?
+  private var lastAskedAt = Instant(nanoseconds: 0)
 
   package init() {}
 
@@ -37,6 +39,18 @@ package struct CookieBudget {
     count(first)
     count(second)
     return true
+  }
+
+  /// A hello without a good cookie came.
+  package mutating func asked(_ source: Address, at now: Instant) {
+    lastAsking = source
+    lastAskedAt = now
+  }
+
+  /// Whether the hello before this one was of `source`, too, at this very moment: what comes in one
+  /// reception has one time.
+  package func hasJustAsked(_ source: Address, at now: Instant) -> Bool {
+    lastAskedAt == now && lastAsking == source
   }
 
   private mutating func count(_ cell: Int) {

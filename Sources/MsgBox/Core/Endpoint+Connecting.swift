@@ -96,7 +96,7 @@ extension Endpoint {
     connections[slot].local = local
     connections[slot].session = newSession()
     connections[slot].phase = .helloing
-    state.helloGap = .milliseconds(500)
+    state.helloGap = ClientState.firstGap
     state.helloSentAt = now
     state.cookie = .none
     sendHello(slot, at: now)
@@ -183,6 +183,12 @@ extension Endpoint {
   /// another one, or whoever speaks in its name, makes at most two hellos of each that is due.
   mutating func challenged(_ slot: Int, _ cookie: Cookie, at now: Instant) {
     guard let state = connections[slot].clientState else { return }
+    if state.cookie == .none {
+      // The server is there and has much to do: what it gets now may well be lost.
+      state.helloGap = ClientState.firstGap
+      state.nextHello = min(state.nextHello, now + ClientState.cookieGap)
+      armConnecting(slot, at: now)
+    }
     state.cookie = cookie
     guard state.mayHurry else { return }
     state.mayHurry = false

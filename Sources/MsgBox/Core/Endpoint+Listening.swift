@@ -118,6 +118,10 @@ extension Endpoint {
   mutating func receiveHello(
     _ hello: Introduction, _ cookie: Cookie, _ source: DatagramSource, at now: Instant
   ) {
+    // Many from one address at once are no client's: one cookie is enough for it.
+    guard cookie != .none || !cookieBudget.hasJustAsked(source.remote, at: now) else {
+      return counters.drop(.answerBudget)
+    }
     guard let listener = owner(source.socket), connections[listener].phase == .open,
       connections[listener].role == .listener, let state = connections[listener].listenerState
     else {
@@ -178,6 +182,13 @@ extension Endpoint {
   private mutating func sendCookie(
     _ hello: Introduction, _ state: ListenerState, _ source: DatagramSource, at now: Instant
   ) {
+    guard !cookieBudget.hasJustAsked(source.remote, at: now) else {
+      return counters.drop(.answerBudget)
+    }
+    cookieBudget.asked(source.remote, at: now)
+    if isBehind, !firstHellos.isRepeat(source.remote, hello.session, random: &random) {
+      return counters.drop(.answerBudget)
+    }
     let waiting = sockets[Int(source.socket.rawValue)].waiting?.out.count ?? 0
     guard waiting < CookieBudget.room else { return counters.drop(.sendFailed) }
     // While answers leave as fast as hellos come, each gets its cookie: else who forges a prefix would

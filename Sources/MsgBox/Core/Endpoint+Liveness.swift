@@ -88,11 +88,18 @@ extension Endpoint {
   /// Whether the visit after this one would be too late for a beat; or it is to be one more.
   private mutating func needsBeat(_ slot: Int, at now: Instant) -> Bool {
     let half = rotations[Int(connections[slot].beats)].half
+    guard !isUnproven(slot, pace: half * 2, at: now) else { return false }
     let sent = now.since(connections[slot].lastSent)
     guard sent < half else { return true }
     // Only at the visit after a beat, or if something was sent about then: data are no beats.
     return sent.nanoseconds >= half.nanoseconds - half.nanoseconds / 6
       && connections[slot].flags.remove(.beatsSoon) != nil
+  }
+
+  /// Whether all that came of a peer without a session may be forged: who is there beats, too.
+  private func isUnproven(_ slot: Int, pace: Interval, at now: Instant) -> Bool {
+    connections[slot].flags.contains(.implicit)
+      && now.since(connections[slot].lastHeard) >= pace * 3
   }
 
   /// How long a part of a reliable message may wait for the next one.

@@ -41,6 +41,9 @@ package struct Endpoint: ~Copyable {
   var pendingHellos: PendingHellos
   var cookies = Cookies()
   var cookieBudget = CookieBudget()
+  var firstHellos = FirstHellos()
+  /// More comes than the owner reads, for a while: what waits in the system's buffers is not new.
+  package var isBehind = false
   var tombstones = Tombstones()
   var implicitPeers = ImplicitPeers()
   var pathChanges = PathChanges()

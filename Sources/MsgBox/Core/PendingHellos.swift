@@ -84,8 +84,6 @@ private struct SourceHash {
   }
 
   func of(_ socket: SocketID, _ source: Address, _ clientSession: UInt64) -> UInt64 {
-    hash.adding(clientSession).adding(source.ip.high).adding(source.ip.low)
-      .adding(UInt64(source.scope) << 16 | UInt64(source.port))
-      .adding(UInt64(socket.rawValue)).value
+    hash.adding(clientSession).adding(source).adding(UInt64(socket.rawValue)).value
   }
 }

@@ -136,6 +136,12 @@ package struct KeyedHash {
     return next
   }
 
+  /// The same of an address.
+  package func adding(_ address: Address) -> KeyedHash {
+    adding(address.ip.high).adding(address.ip.low)
+      .adding(UInt64(address.scope) << 16 | UInt64(address.port))
+  }
+
   package var value: UInt64 { state }
 
   private static func fold(_ left: UInt64, _ right: UInt64) -> UInt64 {

@@ -15,6 +15,8 @@ package struct DrainClock {
   package static let freshness = Interval.milliseconds(20)
 
   package private(set) var drainedAt: Instant
+  /// Whether the poll before this one had not seen the sockets empty for longer than `freshness`.
+  package private(set) var isBehind = false
   private var streakBegan: Instant
   private var lastPoll: Instant
 
@@ -26,6 +28,7 @@ package struct DrainClock {
 
   /// A poll returned.
   package mutating func polled(at now: Instant) {
+    isBehind = lastPoll.since(drainedAt) >= Self.freshness
     if now.since(lastPoll) > Self.longestGap { streakBegan = now }
     lastPoll = now
   }

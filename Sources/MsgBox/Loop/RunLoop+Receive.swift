@@ -25,6 +25,7 @@ extension RunLoop {
       if wait != 0 { turnEnds = polledAt + Self.budget }
       wait = 0
       drain.polled(at: polledAt)
+      endpoint.isBehind = drain.isBehind
       // What is kept from here on has had its share of this turn.
       let hadBacklog = !backlogged.isEmpty
       var progress = serve(count, at: polledAt, deliver)

@@ -58,6 +58,24 @@ struct AmplificationTests {
     finishAll(raw.simulation)
   }
 
+  @Test("A peer without a session that may be forged gets three heartbeats at most")
+  func implicitBeats() throws {
+    var options = ConnectionOptions()
+    options.implicitPeers = true
+    options.heartbeat = .seconds(1)
+    options.lost = .seconds(60)
+    let raw = try RawServer(options: options)
+    raw.send(RawPacket.heartbeat(nil))
+    raw.simulation.run(for: .seconds(50))
+    #expect(!raw.answers.isEmpty && raw.answers.count <= 3)
+    #expect(raw.answers.allSatisfy { $0 == .heartbeat })
+    raw.stranger.forget()
+    raw.send(RawPacket.heartbeat(nil))
+    raw.simulation.run(for: .seconds(2))
+    #expect(raw.answers.contains(.heartbeat), "who is heard again gets them again")
+    finishAll(raw.simulation)
+  }
+
   @Test("Late packets of a session that has ended are answered with no more")
   func tombstones() throws {
     let raw = try RawServer()

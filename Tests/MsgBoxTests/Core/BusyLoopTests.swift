@@ -68,7 +68,7 @@ struct BusyLoopTests {
     endpoint.setBlocked(socket, true)
     for own in UInt64(1)...10_000 {
       let hello = RawPacket.hello(own: own)
-      let remote = Address(ip: IPAddress(v4: 2), port: 5000)
+      let remote = Address(ip: IPAddress(v4: 2), port: 5000 + UInt16(own % 2))
       endpoint.receive(hello.span, on: socket, from: remote, to: local, at: now)
     }
     endpoint.setBlocked(socket, false)

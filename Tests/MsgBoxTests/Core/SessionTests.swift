@@ -210,9 +210,9 @@ struct SessionTests {
     let server = simulation.addNode("server", configuration: configuration)
     let listener = server.listen(.udp)
     _ = try #require(server.wait(for: .listening))
-    let stranger = simulation.addStranger(at: RawServer.strangerAddress(1))
     for own in UInt64(1)...50 {
-      stranger.send(RawPacket.hello(own: own), to: server.address(of: listener))
+      simulation.addStranger(at: RawServer.strangerAddress(Int(own)))
+        .send(RawPacket.hello(own: own), to: server.address(of: listener))
     }
     simulation.run(for: .seconds(1))
     #expect(server.census.pendingHellos == 6)

@@ -346,6 +346,22 @@ import Testing
     #expect(!clock.isFresh(at: at(120)))
   }
 
+  @Test("A loop is behind while poll after poll leaves something to read")
+  func behind() {
+    var clock = DrainClock(now: at(0))
+    clock.polled(at: at(1000))
+    #expect(!clock.isBehind, "it slept, or was away")
+    for time in stride(from: UInt64(1005), through: 1025, by: 5) { clock.polled(at: at(time)) }
+    #expect(clock.isBehind)
+    clock.sawEmpty(at: at(1025))
+    clock.polled(at: at(1030))
+    #expect(!clock.isBehind)
+    for time in [1035, 1040] as [UInt64] { clock.polled(at: at(time)) }
+    #expect(!clock.isBehind, "not for 20 ms")
+    for time in [1045, 1050] as [UInt64] { clock.polled(at: at(time)) }
+    #expect(clock.isBehind)
+  }
+
   @Test("A loop that was away judges nobody before it has read")
   func away() {
     var clock = DrainClock(now: at(0))
