@@ -11,7 +11,7 @@ package struct CookieBudget {
   package static let perPrefixOfMany: UInt16 = 1
   /// Answers that wait at a socket beyond which there are no cookies: the rest of the room is for
   /// what others get.
-  package static let room = SocketState.waitingMark / 2
+  package static let room = SocketState.answerMark / 2
   /// While fewer wait, nothing is counted.
   package static let free = room / 8
   private static let span = Interval.milliseconds(250)
@@ -20,7 +20,8 @@ package struct CookieBudget {
   private var cells: [UInt16] = []
   private var hash = KeyedHash(key: 0)
   private var began = Instant(nanoseconds: 0)
-  private var lastAsking: Address?
+  private var lastSocket = ConnectionRecord.noSocket
+  private var lastAsking = Address.unspecified
   private var lastAskedAt = Instant(nanoseconds: 0)
 
   package init() {}
@@ -42,15 +43,16 @@ package struct CookieBudget {
   }
 
   /// A hello without a good cookie came.
-  package mutating func asked(_ source: Address, at now: Instant) {
-    lastAsking = source
+  mutating func asked(_ source: DatagramSource, at now: Instant) {
+    lastSocket = source.socket
+    lastAsking = source.remote
     lastAskedAt = now
   }
 
   /// Whether the hello before this one was of `source`, too, at this very moment: what comes in one
   /// reception has one time.
-  package func hasJustAsked(_ source: Address, at now: Instant) -> Bool {
-    lastAskedAt == now && lastAsking == source
+  func hasJustAsked(_ source: DatagramSource, at now: Instant) -> Bool {
+    lastAskedAt == now && lastAsking == source.remote && lastSocket == source.socket
   }
 
   private mutating func count(_ cell: Int) {

@@ -239,7 +239,9 @@ extension Endpoint {
         return
       }
       connections[slot].flags.remove(.owesBeat)
-      sendControl(.pathResponse(token), session: connections[slot].sendSession, slot)
+      sendControl(
+        .pathResponse(token), session: connections[slot].sendSession, slot,
+        room: SocketState.answerMark)
     case .pathResponse:
       let token = datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound)
       receivePathResponse(token, slot, at: now)

@@ -58,10 +58,12 @@ extension Endpoint {
     return slot
   }
 
-  /// Half of a listener's places are for those who have shown that they are there.
+  /// Half of a listener's places are for those who have shown that they are there. What is left of
+  /// those that have ended counts, for one datagram may make a peer and end it.
   private func hasRoomForImplicit(_ state: ListenerState) -> Bool {
     let half = max(Int(state.options.maxConnections) / 2, 1)
-    return state.implicitPeers.count < min(half, ImplicitPeers.most)
+    return state.implicitPeers.count < half && implicitPeers.count < ImplicitPeers.most
+      && pendingCloses.count < ImplicitPeers.most
   }
 
   /// A listener without room gives up the peer without a session that has been silent for longest,

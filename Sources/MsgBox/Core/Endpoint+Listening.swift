@@ -119,7 +119,7 @@ extension Endpoint {
     _ hello: Introduction, _ cookie: Cookie, _ source: DatagramSource, at now: Instant
   ) {
     // Many from one address at once are no client's: one cookie is enough for it.
-    guard cookie != .none || !cookieBudget.hasJustAsked(source.remote, at: now) else {
+    guard cookie != .none || !cookieBudget.hasJustAsked(source, at: now) else {
       return counters.drop(.answerBudget)
     }
     guard let listener = owner(source.socket), connections[listener].phase == .open,
@@ -131,9 +131,12 @@ extension Endpoint {
     let known = pendingHellos.slot(
       socket: source.socket, source: source.remote, clientSession: hello.session)
     if let known {
+      // Copies cost an answer each, and no client says hello again so soon.
+      guard now.since(pendingHellos[known].answeredAt) >= PendingHellos.answerGap else {
+        return counters.drop(.answerBudget)
+      }
       pendingHellos[known].acceptedAt = nil
-      sendAccept(known)
-      return
+      return sendAccept(known, at: now)
     }
     guard hasRoom(state) || state.implicitPeers.first != nil, connections.hasRoom else {
       return refuse(hello, .connectionsFull, source, at: now)
@@ -182,11 +185,13 @@ extension Endpoint {
   private mutating func sendCookie(
     _ hello: Introduction, _ state: ListenerState, _ source: DatagramSource, at now: Instant
   ) {
-    guard !cookieBudget.hasJustAsked(source.remote, at: now) else {
+    guard !cookieBudget.hasJustAsked(source, at: now) else {
       return counters.drop(.answerBudget)
     }
-    cookieBudget.asked(source.remote, at: now)
-    if isBehind, !firstHellos.isRepeat(source.remote, hello.session, random: &random) {
+    cookieBudget.asked(source, at: now)
+    if isBehind,
+      !firstHellos.isRepeat(source.remote, hello.session, at: now, random: &random)
+    {
       return counters.drop(.answerBudget)
     }
     let waiting = sockets[Int(source.socket.rawValue)].waiting?.out.count ?? 0
@@ -219,10 +224,11 @@ extension Endpoint {
     state.prefixes.add(source.remote.ip)
     let expiry = now + PendingHellos.lifetime
     pendingHellos[slot].timer = timers.schedule(.pendingHello, slot, at: expiry)
-    sendAccept(slot)
+    sendAccept(slot, at: now)
   }
 
-  private mutating func sendAccept(_ pending: Int) {
+  private mutating func sendAccept(_ pending: Int, at now: Instant) {
+    pendingHellos[pending].answeredAt = now
     let hello = pendingHellos[pending]
     var introduction = introduction(Int(hello.listener))
     introduction.session = hello.session

@@ -415,7 +415,7 @@ extension Endpoint {
       disown(slot, traffic)
     }
     if !closeIsPacked {
-      sendControl(.close(.normal), session: connections[slot].sendSession, slot, isLast: true)
+      sendControl(.close(.normal), session: connections[slot].sendSession, slot, room: .max)
     }
   }
 

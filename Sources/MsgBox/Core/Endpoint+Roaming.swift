@@ -38,9 +38,18 @@ extension Endpoint {
       && now >= change.decides
   }
 
+  /// Whether the source prefix of another address has a place for a session, or it is the same one.
+  private func hasPlace(_ slot: Int, at ip: IPAddress) -> Bool {
+    guard ip.sourcePrefix != connections[slot].remote.ip.sourcePrefix,
+      let state = connections[Int(connections[slot].listener)].listenerState
+    else { return true }
+    return state.hasRoom(for: ip)
+  }
+
   private mutating func beginChange(
     _ slot: Int, _ bytes: Int, _ source: DatagramSource, at now: Instant
   ) {
+    guard hasPlace(slot, at: source.remote.ip) else { return counters.drop(.prefixFull) }
     forgetChange(slot)
     let decides = now + patience(slot)
     var change = PathChange(
@@ -87,6 +96,9 @@ extension Endpoint {
   private mutating func settleChange(_ slot: Int, at now: Instant) -> Bool {
     guard let change = pathChanges[slot], now >= change.decides else { return false }
     if change.isRefused || isThere(slot, change) || now >= change.ends {
+      forgetChange(slot)
+    } else if change.isProven, !hasPlace(slot, at: change.source.remote.ip) {
+      counters.drop(.prefixFull)
       forgetChange(slot)
     } else if change.isProven {
       move(slot, change, at: now)

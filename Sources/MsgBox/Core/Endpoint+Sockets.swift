@@ -102,15 +102,16 @@ extension Endpoint {
   }
 
   /// Sends a packet of a connection that carries no message, in a datagram of its own or as a
-  /// frame. `isLast` says that nothing repeats it, so that it is not dropped for want of room.
+  /// frame. `room` is how many may wait before it; one that nothing repeats is never dropped for want
+  /// of it.
   mutating func sendControl(
-    _ packet: ControlPacket, session: UInt64?, _ slot: Int, isLast: Bool = false
+    _ packet: ControlPacket, session: UInt64?, _ slot: Int, room: Int = SocketState.waitingMark
   ) {
     enqueue(
       OutDatagram(
         content: .control(packet, session: session), remote: connections[slot].remote,
         local: connections[slot].sendLocal),
-      on: connections[slot].socket, isLast: isLast)
+      on: connections[slot].socket, room: room)
   }
 
   /// Answers a datagram of somebody who is no connection.
@@ -118,7 +119,7 @@ extension Endpoint {
     enqueue(
       OutDatagram(
         content: .control(packet, session: session), remote: source.remote, local: source.local),
-      on: source.socket)
+      on: source.socket, room: SocketState.answerMark)
   }
 
   mutating func answerStranger(
@@ -131,13 +132,11 @@ extension Endpoint {
     }
   }
 
-  mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID, isLast: Bool = false) {
+  mutating func enqueue(_ datagram: OutDatagram, on socket: SocketID, room: Int = .max) {
     guard socketIsOpen(socket) else { return }
     let index = Int(socket.rawValue)
     let waiting = sockets[index].waitingForMore()
-    if !isLast, case .control = datagram.content,
-      waiting.out.count >= SocketState.waitingMark
-    {
+    guard waiting.out.count < room else {
       counters.drop(.sendFailed)
       return
     }

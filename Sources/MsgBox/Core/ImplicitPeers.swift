@@ -13,13 +13,16 @@ package struct ImplicitPeers: ~Copyable {
   }
 
   static let ghostLifetime = Interval.seconds(1)
-  /// The most of a listener: each was made by a packet that may be forged.
+  /// The most of a box, with ghosts: each was made by a packet that may be forged.
   package static let most = 65_536
 
   private var entries: [Key: Entry] = [:]
   private var live = Slab<ImplicitPeer>(maxSlots: Handle.maxSlots)
   /// Ghosts in the order of their ends, all of the same lifetime.
   private var ghosts = FIFO<(key: Key, until: Instant)>()
+
+  /// Those that live, and ghosts as often as they ended.
+  var count: Int { live.count + ghosts.count }
 
   /// The connection of a peer, which has just been heard from, and so is now the last of the list
   /// of its listener's; nil if it is none.

@@ -7,6 +7,7 @@ struct PendingHello: Vacant, Linked {
   var remote = Address.unspecified
   var local = Address.unspecified
   var timer = TimerID.none
+  var answeredAt = Instant(nanoseconds: 0)
   /// When the accept was sent; nil if it was sent again.
   var acceptedAt: Instant?
   /// Its place among those of the same listener.
@@ -23,6 +24,8 @@ struct PendingHello: Vacant, Linked {
 /// learns nothing of it.
 struct PendingHellos: ~Copyable {
   static let lifetime = Interval.seconds(30)
+  /// The least time between two answers to the same hello.
+  static let answerGap = Interval.milliseconds(100)
 
   private var hellos = Slab<PendingHello>(maxSlots: Handle.maxSlots)
   private var bySession = SlotTable()

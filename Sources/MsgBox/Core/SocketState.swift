@@ -41,7 +41,10 @@ struct SocketState: ~Copyable {
 
   /// With so many datagrams waiting for a socket, what carries no message is dropped: others decide
   /// how much of it there is, faster perhaps than a turn sends, and it is repeated.
-  static let waitingMark = 4096
+  static let waitingMark = 8192
+  /// Of those, so many may be answers, which whoever sends decides about: the rest of the room is for
+  /// what goes by our own clock, such as heartbeats.
+  static let answerMark = waitingMark / 2
 
   private struct Flags: OptionSet {
     let rawValue: UInt8

@@ -15,8 +15,8 @@ package struct DrainClock {
   package static let freshness = Interval.milliseconds(20)
 
   package private(set) var drainedAt: Instant
-  /// Whether the poll before this one had not seen the sockets empty for longer than `freshness`.
-  package private(set) var isBehind = false
+  /// The first poll since the sockets were last seen empty; nil if there was none.
+  private var busySince: Instant?
   private var streakBegan: Instant
   private var lastPoll: Instant
 
@@ -28,7 +28,7 @@ package struct DrainClock {
 
   /// A poll returned.
   package mutating func polled(at now: Instant) {
-    isBehind = lastPoll.since(drainedAt) >= Self.freshness
+    if busySince == nil { busySince = now }
     if now.since(lastPoll) > Self.longestGap { streakBegan = now }
     lastPoll = now
   }
@@ -36,10 +36,17 @@ package struct DrainClock {
   /// All that the poll at `instant` found ready has been read to its end.
   package mutating func sawEmpty(at instant: Instant) {
     drainedAt = max(drainedAt, instant)
+    busySince = nil
   }
 
   /// Whether the sockets were seen empty so lately that to see it again tells nothing new.
   package func isFresh(at now: Instant) -> Bool { now.since(drainedAt) < Self.freshness }
+
+  /// Whether all polls for so long have left something to read.
+  package var isBehind: Bool {
+    guard let busySince else { return false }
+    return lastPoll.since(busySince) >= Self.freshness
+  }
 
   /// Up to when silence may be judged.
   package func judged(at now: Instant) -> Instant {

@@ -86,6 +86,31 @@ struct BusyLoopTests {
     #expect(dropped == 10_000 - 2049)
   }
 
+  @Test("However much a peer asks, there is room for heartbeats")
+  func roomForHeartbeats() throws {
+    let raw = try RawServer()
+    let (session, handle) = try raw.join()
+    let socket = SocketID(rawValue: 0)
+    raw.server.endpoint.setBlocked(socket, true)
+    for _ in 0..<10_000 {
+      raw.stranger.send(
+        RawPacket.header(.challenge, session: session) + [1, 2, 3, 4, 5, 6, 7, 8], to: raw.address)
+    }
+    raw.simulation.run(for: .milliseconds(50))
+    let refused = raw.server.dropped(.sendFailed)
+    #expect(refused == 10_000 - 4096, "half of the room is for answers")
+    let before = raw.server.counters.heartbeatsSent
+    for _ in 0..<30 {
+      raw.simulation.run(for: .milliseconds(500))
+      raw.send(RawPacket.heartbeat(session))
+    }
+    #expect(raw.server.counters.heartbeatsSent > before)
+    #expect(raw.server.dropped(.sendFailed) == refused)
+    #expect(raw.server.disconnect(handle) == .ok)
+    raw.server.endpoint.setBlocked(socket, false)
+    finishAll(raw.simulation)
+  }
+
   @Test("A datagram of a socket that is gone is counted for what it is")
   func socketGone() {
     var endpoint = endpoint()

@@ -267,21 +267,40 @@ struct CookieTests {
     finishAll(crowd.simulation)
   }
 
-  @Test("A hello is known again, and others hardly ever are taken for it")
+  @Test("A hello is known again after a while, and others hardly ever are taken for it")
   func known() {
     var random = RandomSource(seed: 5)
     var hellos = FirstHellos()
-    func isRepeat(_ number: Int, _ session: UInt64, port: UInt16 = 5000) -> Bool {
+    func isRepeat(_ number: Int, _ session: UInt64, _ time: UInt64, port: UInt16 = 5000) -> Bool {
       hellos.isRepeat(
-        RawServer.strangerAddress(number, port: port), session, random: &random)
+        RawServer.strangerAddress(number, port: port), session, at: start + .milliseconds(time),
+        random: &random)
     }
-    #expect(!isRepeat(1, 1) && isRepeat(1, 1))
-    #expect(!isRepeat(1, 2) && !isRepeat(2, 1) && !isRepeat(1, 1, port: 5001))
-    let taken = (0..<20_000).count { isRepeat(1000 + $0, UInt64($0)) }
-    #expect(taken <= 5, "by chance 1 in 65536 of each mark")
-    let again = (0..<20_000).count { isRepeat(1000 + $0, UInt64($0)) }
-    #expect(again >= 19_990, "few were pushed out")
-    #expect(isRepeat(1, 1))
+    #expect(!isRepeat(1, 1, 0))
+    #expect(!isRepeat(1, 2, 0) && !isRepeat(2, 1, 0) && !isRepeat(1, 1, 0, port: 5001))
+    #expect(!isRepeat(1, 1, 100), "a copy")
+    #expect(isRepeat(1, 1, 500) && !isRepeat(1, 1, 510) && isRepeat(1, 1, 1000))
+    let answers = (0..<1000 as Range<UInt64>).count { isRepeat(1, 1, 2000 + $0) }
+    #expect(answers >= 3 && answers <= 8, "of copies each millisecond")
+    for number in 0..<100 { _ = isRepeat(1000 + number, 7, 10_000) }
+    let taken = (0..<250_000).count { isRepeat(2000 + $0, 8, 10_000 + UInt64($0) / 500) }
+    #expect(taken <= 5000, "by chance 1 in 512 for each place of a bucket, if it is old enough")
+    let again = (0..<100).count { isRepeat(1000 + $0, 7, 10_500) }
+    #expect(again >= 90, "half a million others a second push out few")
+  }
+
+  @Test("Copies of a hello that waits get no more than ten accepts a second")
+  func copies() throws {
+    let raw = try RawServer()
+    for _ in 0..<100 {
+      for _ in 0..<10 { raw.stranger.send(RawPacket.hello(own: 5), to: raw.address) }
+      raw.simulation.run(for: .milliseconds(10))
+    }
+    raw.simulation.run(for: .milliseconds(50))
+    #expect(raw.answers.count >= 5 && raw.answers.count <= 11)
+    #expect(raw.answers.allSatisfy { $0 == .accept })
+    #expect(raw.server.dropped(.answerBudget) == 1000 - UInt64(raw.answers.count))
+    finishAll(raw.simulation)
   }
 
   @Test("Clients of lossy paths come through a crowd", arguments: 1...4 as ClosedRange<UInt64>)

@@ -219,6 +219,26 @@ struct ImplicitPeerTests {
     finishAll(raw.simulation)
   }
 
+  @Test("Datagrams that each make a peer and end it leave no more than there may be peers")
+  func brief() throws {
+    let raw = try start()
+    let message = RawPacket.header(.oneWay, flags: RawPacket.length) + [0, 1, 7]
+    for number in 0..<70_000 {
+      raw.simulation.transmit(
+        Datagram(
+          from: RawServer.strangerAddress(300 + number % 60_000), to: raw.address,
+          bytes: message + RawPacket.close(nil)))
+    }
+    raw.simulation.run(for: .milliseconds(200))
+    #expect(raw.server.log.count(.connectionReady) == ImplicitPeers.most)
+    #expect(raw.server.dropped(.connectionsFull) == 70_000 - UInt64(ImplicitPeers.most))
+    #expect(raw.server.census.connections == 0)
+    raw.simulation.run(for: .seconds(61))
+    raw.send(RawPacket.oneWay(nil, "later"))
+    #expect(raw.server.log.count(.message) == ImplicitPeers.most + 1)
+    finishAll(raw.simulation)
+  }
+
   @Test("A request of several packets can be answered")
   func requestInParts() throws {
     let raw = try start()

@@ -175,6 +175,31 @@ struct RoamingTests {
     pair.finish()
   }
 
+  @Test("Nobody moves into a source prefix that has all its places", arguments: [false, true])
+  func fullPrefix(isTakenMeanwhile: Bool) throws {
+    var options = ConnectionOptions()
+    options.heartbeat = .milliseconds(200)
+    options.maxPerPrefix = 1
+    let pair = try Pair(.udp, serverOptions: options, clientOptions: options)
+    let other = pair.simulation.addStranger(at: Address(ip: IPAddress(v4: 0x0a00_09fe), port: 9))
+    func take() {
+      other.send(RawPacket.hello(own: 4), to: pair.address)
+      pair.run(for: .milliseconds(50))
+    }
+    let before = pair.server.peer(of: pair.down)
+    if !isTakenMeanwhile { take() }
+    pair.client.rebind(pair.up, ip: IPAddress(v4: 0x0a00_0909))
+    if isTakenMeanwhile {
+      pair.run(for: .milliseconds(500))
+      take()
+    }
+    #expect(other.received.map(\.kind) == [.accept])
+    pair.run(for: .seconds(8))
+    #expect(pair.server.counters.dropped(.prefixFull) > 0)
+    #expect(pair.server.peer(of: pair.down) == before)
+    pair.finish()
+  }
+
   // MARK: Strangers with the session's id
 
   private struct Attacked {

@@ -147,7 +147,10 @@ struct SessionTests {
   @Test("100 duplicates of a hello give one session, one peer and the same accept")
   func duplicates() throws {
     let raw = try RawServer()
-    for _ in 0..<100 { raw.send(RawPacket.hello(own: 5)) }
+    for _ in 0..<100 {
+      raw.send(RawPacket.hello(own: 5))
+      raw.simulation.run(for: .milliseconds(100))
+    }
     let accepts = raw.stranger.received.filter { $0.kind == .accept }
     #expect(accepts.count == 100 && Set(accepts.map(\.bytes)).count == 1)
     #expect(raw.server.census.pendingHellos == 1)
