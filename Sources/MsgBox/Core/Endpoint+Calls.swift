@@ -202,6 +202,7 @@ extension Endpoint {
   private mutating func forgetAll() {
     connStatus = ConnStatus()
     pendingCloses = PendingCloses()
+    implicitCloses = PendingCloses()
     rotations = []
     pendingHellos = PendingHellos(key: random.word())
     tombstones = Tombstones()

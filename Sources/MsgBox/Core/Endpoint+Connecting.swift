@@ -186,7 +186,7 @@ extension Endpoint {
     if state.cookie == .none {
       // The server is there and has much to do: what it gets now may well be lost.
       state.helloGap = ClientState.firstGap
-      state.nextHello = min(state.nextHello, now + ClientState.cookieGap)
+      state.nextHello = now + ClientState.cookieGap
       armConnecting(slot, at: now)
     }
     state.cookie = cookie

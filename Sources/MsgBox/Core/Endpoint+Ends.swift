@@ -57,9 +57,13 @@ extension Endpoint {
     if connections[slot].hasSession {
       unlink(slot)
       connStatus.remove(slot, in: connections)
-      pendingCloses.add(connections[slot].session)
-      sweepRotation(Int(connections[slot].beats))
       let flags = connections[slot].flags
+      if flags.contains(.implicit) {
+        implicitCloses.add(connections[slot].session)
+      } else {
+        pendingCloses.add(connections[slot].session)
+      }
+      sweepRotation(Int(connections[slot].beats))
       if flags.contains(.isIndexed) { bySendSession.remove(slot, in: connections) }
       if flags.contains(.implicit) { forgetImplicit(slot, at: now) }
       forgetChange(slot)
@@ -178,7 +182,8 @@ extension Endpoint {
   /// The peer said close: it is answered once, and the local event follows.
   mutating func closedByPeer(_ slot: Int, _ reason: CloseReason, at now: Instant) {
     if connections[slot].transport == .udp {
-      sendControl(.close(.normal), session: connections[slot].sendSession, slot)
+      sendControl(
+        .close(.normal), session: connections[slot].sendSession, slot, room: SocketState.answerMark)
       bury(slot, .normal, repeats: 0, at: now)
     }
     end(slot, .connectionClosed, status(of: reason), at: now)
@@ -279,7 +284,8 @@ extension Endpoint {
       tombstones.remove(index)
       return
     }
-    answer(.close(stone.reason), session: stone.peerSession, stone.source)
+    answer(
+      .close(stone.reason), session: stone.peerSession, stone.source, room: SocketState.waitingMark)
     guard stone.repeatsLeft > 1 else { return stopRepeating(index) }
     tombstones[index].repeatsLeft -= 1
     tombstones[index].timer = timers.schedule(.tombstone, index, at: now + Tombstones.repeatGap)

@@ -63,7 +63,7 @@ extension Endpoint {
   private func hasRoomForImplicit(_ state: ListenerState) -> Bool {
     let half = max(Int(state.options.maxConnections) / 2, 1)
     return state.implicitPeers.count < half && implicitPeers.count < ImplicitPeers.most
-      && pendingCloses.count < ImplicitPeers.most
+      && implicitPeers.liveCount + implicitCloses.count < ImplicitPeers.most
   }
 
   /// A listener without room gives up the peer without a session that has been silent for longest,

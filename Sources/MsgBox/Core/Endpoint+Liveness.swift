@@ -20,10 +20,15 @@ extension Endpoint {
     guard rotations[index].half == OutBeats.unvisited else { return }
     var live = 0
     while live < 2, let oldest = rotations[index].next() {
-      guard !pendingCloses.remove(oldest) else { continue }
+      guard !removeClose(oldest) else { continue }
       rotations[index].keep(oldest)
       live += 1
     }
+  }
+
+  /// Whether an entry of a rotation is that of a session that has ended; it is known no more then.
+  private mutating func removeClose(_ session: UInt64) -> Bool {
+    pendingCloses.remove(session) || implicitCloses.remove(session)
   }
 
   /// Half of the longest time between two packets of ours: by the own options, and a third of what
@@ -52,7 +57,7 @@ extension Endpoint {
   private mutating func turnRotation(_ index: Int, at now: Instant, drainedAt: Instant) {
     for _ in 0..<rotations[index].visitsDue(at: now) {
       guard let session = rotations[index].next() else { return }
-      if pendingCloses.remove(session) { continue }
+      if removeClose(session) { continue }
       guard let slot = connStatus.slot(session, in: connections) else {
         assertionFailure("an entry of out_beats is neither in conn_status nor in pending_closes")
         continue

@@ -115,11 +115,14 @@ extension Endpoint {
   }
 
   /// Answers a datagram of somebody who is no connection.
-  mutating func answer(_ packet: ControlPacket, session: UInt64, _ source: DatagramSource) {
+  mutating func answer(
+    _ packet: ControlPacket, session: UInt64, _ source: DatagramSource,
+    room: Int = SocketState.answerMark
+  ) {
     enqueue(
       OutDatagram(
         content: .control(packet, session: session), remote: source.remote, local: source.local),
-      on: source.socket, room: SocketState.answerMark)
+      on: source.socket, room: room)
   }
 
   mutating func answerStranger(

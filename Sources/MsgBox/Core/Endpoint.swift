@@ -36,6 +36,8 @@ package struct Endpoint: ~Copyable {
 
   var connStatus = ConnStatus()
   var pendingCloses = PendingCloses()
+  /// Those of peers without a session, of which anybody can make as many as may be.
+  var implicitCloses = PendingCloses()
   /// The rotations, one for each pace of heartbeats.
   var rotations: [OutBeats] = []
   var pendingHellos: PendingHellos
@@ -143,7 +145,7 @@ package struct Endpoint: ~Copyable {
   package var rotationCensus: (outBeats: Int, connStatus: Int, pendingCloses: Int) {
     var outBeats = 0
     for rotation in rotations { outBeats += rotation.count }
-    return (outBeats, connStatus.count, pendingCloses.count)
+    return (outBeats, connStatus.count, pendingCloses.count + implicitCloses.count)
   }
 
   // MARK: Slots and handles

@@ -22,7 +22,8 @@ package struct ImplicitPeers: ~Copyable {
   private var ghosts = FIFO<(key: Key, until: Instant)>()
 
   /// Those that live, and ghosts as often as they ended.
-  var count: Int { live.count + ghosts.count }
+  var count: Int { liveCount + ghosts.count }
+  var liveCount: Int { live.count }
 
   /// The connection of a peer, which has just been heard from, and so is now the last of the list
   /// of its listener's; nil if it is none.

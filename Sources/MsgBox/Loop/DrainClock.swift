@@ -39,6 +39,9 @@ package struct DrainClock {
     busySince = nil
   }
 
+  /// What was expected of the sockets has been read, and they were seen empty not long ago.
+  package mutating func sawServed() { busySince = nil }
+
   /// Whether the sockets were seen empty so lately that to see it again tells nothing new.
   package func isFresh(at now: Instant) -> Bool { now.since(drainedAt) < Self.freshness }
 

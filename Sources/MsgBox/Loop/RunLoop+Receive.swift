@@ -31,7 +31,7 @@ extension RunLoop {
       var progress = serve(count, at: polledAt, deliver)
       if hadBacklog { progress = max(progress, serveBacklog(deliver)) }
       if progress != .more && count < Poller.capacity {
-        if progress == .drained { drain.sawEmpty(at: polledAt) }
+        if progress == .drained { drain.sawEmpty(at: polledAt) } else { drain.sawServed() }
         return nil
       }
       if now >= turnEnds { return nil }

@@ -223,19 +223,24 @@ struct ImplicitPeerTests {
   func brief() throws {
     let raw = try start()
     let message = RawPacket.header(.oneWay, flags: RawPacket.length) + [0, 1, 7]
-    for number in 0..<70_000 {
-      raw.simulation.transmit(
-        Datagram(
-          from: RawServer.strangerAddress(300 + number % 60_000), to: raw.address,
-          bytes: message + RawPacket.close(nil)))
+    for _ in 0..<2 {
+      for number in 0..<70_000 {
+        raw.simulation.transmit(
+          Datagram(
+            from: RawServer.strangerAddress(300 + number % 60_000), to: raw.address,
+            bytes: message + RawPacket.close(nil)))
+      }
+      raw.simulation.run(for: .milliseconds(1100))
+      #expect(raw.server.dropped(.connectionsFull) >= 70_000 - UInt64(ImplicitPeers.most))
+      #expect(raw.server.census.connections == 0)
+      // Those of the first time are no ghosts any more, but many wait for their turn in the rotation.
+      let closes = raw.server.endpoint.rotationCensus.pendingCloses
+      #expect(closes > 30_000 && closes <= ImplicitPeers.most)
     }
-    raw.simulation.run(for: .milliseconds(200))
-    #expect(raw.server.log.count(.connectionReady) == ImplicitPeers.most)
-    #expect(raw.server.dropped(.connectionsFull) == 70_000 - UInt64(ImplicitPeers.most))
-    #expect(raw.server.census.connections == 0)
+    let before = raw.server.log.count(.message)
     raw.simulation.run(for: .seconds(61))
     raw.send(RawPacket.oneWay(nil, "later"))
-    #expect(raw.server.log.count(.message) == ImplicitPeers.most + 1)
+    #expect(raw.server.log.count(.message) == before + 1)
     finishAll(raw.simulation)
   }
 

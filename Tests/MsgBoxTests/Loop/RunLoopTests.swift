@@ -364,6 +364,9 @@ import Testing
     #expect(!clock.isBehind)
     clock.polled(at: at(5020))
     #expect(clock.isBehind)
+    clock.sawServed()
+    clock.polled(at: at(6000))
+    #expect(!clock.isBehind, "it slept after it had read what it expected")
   }
 
   @Test("A loop that was away judges nobody before it has read")
