@@ -94,7 +94,7 @@ extension Endpoint {
     }
     if isFirst { traffic.firstUntimed = UInt32(truncatingIfNeeded: index) }
     traffic.untimedDue = due
-    if traffic.getsTimer == .none || isFirst && due < traffic.getsTimerDue {
+    if traffic.getsTimer == .none || isFirst && traffic.getsTimerIsOff(due) {
       armGets(slot, traffic, at: due)
     }
   }
@@ -263,5 +263,14 @@ extension Endpoint {
   mutating func failAllGets(_ slot: Int, _ status: Status) {
     guard let traffic = connections[slot].traffic else { return }
     while let first = traffic.waitingGets.first { failGet(first, status) }
+  }
+}
+
+extension Traffic {
+  /// Whether the timer of gets would come too late for one that is due then, or long before it. A
+  /// timer that is due soon costs each wait of the loop more than arming another one does: the
+  /// system sets the machine's timer for what is due before its next tick, which may be 4 ms away.
+  fileprivate func getsTimerIsOff(_ due: Instant) -> Bool {
+    due < getsTimerDue || due.since(getsTimerDue) > .milliseconds(8)
   }
 }

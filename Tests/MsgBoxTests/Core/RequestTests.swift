@@ -21,6 +21,24 @@ struct RequestTests {
     pair.finish()
   }
 
+  @Test("While each get is answered soon, the time to look at one stays ahead")
+  func timerStaysAhead() throws {
+    let pair = try Pair(.udp)
+    pair.server.onEvent = { node, event in
+      if event.kind == .request { #expect(node.answer("", to: event.request) == .ok) }
+    }
+    var near = 0
+    for count in 1...300 {
+      #expect(pair.client.get("", from: pair.up) == .ok)
+      let timer = pair.client.endpoint.nextTimer
+      let due = try #require(timer)
+      if due.since(pair.simulation.now) < .milliseconds(10) { near += 1 }
+      #expect(pair.client.wait(for: .reply, count: count) != nil)
+    }
+    #expect(near <= 5, "visits of the rotation, and the first ones")
+    pair.finish()
+  }
+
   @Test(
     "Gets of any patience, many of them answered or cancelled, each end when theirs does",
     arguments: bothTransports)
