@@ -215,6 +215,7 @@ extension MessageBox {
   @inline(__always)
   package func reply(_ message: Span<UInt8>, to request: Handle) -> Status {
     if isClosed { return .ended }
+    if loop.endpoint.answerAtOnce(message, to: request, lookedAt: loop.lastLook) { return .ok }
     return loop.endpoint.answer(message, to: request, at: loop.callTime)
   }
 }

@@ -99,7 +99,7 @@ package struct CoreEvent: Sendable {
 /// An event as it waits to be polled: all that a message needs. Of any other it says only that it
 /// is next.
 struct WaitingEvent {
-  /// Of a request its handle, of a reply the context of its get.
+  /// Of a request a `RequestWord`, of a reply the context of its get.
   var word: UInt64 = 0
   /// The connection.
   var slot: UInt32 = 0
@@ -107,6 +107,13 @@ struct WaitingEvent {
   var kind: EventKind
 
   var isMessage: Bool { kind == .message || kind == .request || kind == .reply }
+}
+
+/// The connection of a message that was polled, and the handles that name it.
+struct EventOrigin {
+  var slot = ConnectionRecord.noSlot
+  var handle = Handle.none
+  var listener = Handle.none
 }
 
 /// Two words that the core keeps for its user and hands out with each event: connections inherit

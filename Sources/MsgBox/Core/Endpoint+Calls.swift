@@ -92,49 +92,83 @@ extension Endpoint {
     }
   }
 
+  /// Queues the reply to the request that was told of last, as most are, without the time: if it goes
+  /// behind others into the datagram or the stream that its connection is filling. `looked` is when
+  /// the clock was last looked at. False, and nothing has happened, if there is more to it: then it is
+  /// for `answer`.
+  @inline(__always)
+  package mutating func answerAtOnce(
+    _ message: Span<UInt8>, to request: Handle, lookedAt looked: Instant
+  ) -> Bool {
+    guard request == polledRequest.handle, request != .none,
+      let traffic = unsafe borrowedTraffic(Int(polledRequest.connection)),
+      unsafe traffic._withUnsafeGuaranteedRef({
+        join(message, polledRequest.word, Int(polledRequest.connection), $0, at: looked)
+      })
+    else { return false }
+    forgetPolledRequest()
+    return true
+  }
+
+  /// Adds a reply to the datagram or the stream that its connection is filling. False, and nothing has
+  /// happened, if there is more to it.
+  @inline(never)
+  private mutating func join(
+    _ message: Span<UInt8>, _ request: RequestWord, _ slot: Int, _ traffic: Traffic,
+    at now: Instant
+  ) -> Bool {
+    guard !request.isTracked else { return false }
+    let head = head(replyTo: request)
+    guard join(head, message, slot, traffic) else {
+      return write(head, message, slot, traffic)
+    }
+    if let messageID = request.messageID {
+      cacheReply(messageID, request.replyID, message, traffic, at: now)
+    }
+    return true
+  }
+
+  @inline(__always)
+  private func head(replyTo request: RequestWord) -> MessageHead {
+    MessageHead(kind: .reply, replyID: request.replyID, messageID: request.messageID)
+  }
+
   /// Queues the reply to a request.
   package mutating func answer(
     _ message: Span<UInt8>, to request: Handle, at now: Instant
   ) -> Status {
-    guard request.box == configuration.box,
-      requests.contains(request.slot, generation: request.generation),
-      let traffic = unsafe borrowedTraffic(Int(requests[request.slot].connection))
-    else { return .badHandle }
-    return unsafe traffic._withUnsafeGuaranteedRef {
-      answer(message, request.slot, $0, at: now)
+    if request != .none, request == polledRequest.handle {
+      let status = answer(
+        message, polledRequest.word, Int(polledRequest.connection), at: now)
+      if status == .ok { forgetPolledRequest() }
+      return status
     }
+    guard request.box == configuration.box,
+      requests.contains(request.slot, generation: request.generation)
+    else { return .badHandle }
+    let (word, slot) = (requests[request.slot].word, Int(requests[request.slot].connection))
+    let status = answer(message, word, slot, at: now)
+    if status == .ok { removeRequest(request.slot) }
+    return status
   }
 
-  /// Queues the reply to an open request.
   @inline(never)
   private mutating func answer(
-    _ message: Span<UInt8>, _ index: Int, _ traffic: Traffic, at now: Instant
+    _ message: Span<UInt8>, _ request: RequestWord, _ slot: Int, at now: Instant
   ) -> Status {
-    let request = requests[index]
-    let slot = Int(request.connection)
-    let head = MessageHead(kind: .reply, replyID: request.replyID, messageID: request.messageID)
-    guard !request.isTracked else { return answerTracked(head, message, slot, index, at: now) }
-    let hasJoined = join(head, message, slot, traffic)
-    if !hasJoined, !write(head, message, slot, traffic) {
-      let status = queue(head, message, slot, traffic, at: now)
-      guard status == .ok else { return status }
+    let traffic = traffic(slot)
+    if join(message, request, slot, traffic, at: now) { return .ok }
+    let head = head(replyTo: request)
+    if request.isTracked {
+      // The reply to a request of several packets is sent until it is acknowledged.
+      var options = SendOptions()
+      options.isReliable = true
+      return queue(head, message, slot, options, at: now)
     }
-    requests.remove(index, from: &traffic.openRequests)
-    if let messageID = request.messageID, hasJoined || isCached(head, message.count, slot) {
+    let status = queue(head, message, slot, traffic, at: now)
+    if status == .ok, let messageID = request.messageID, isCached(head, message.count, slot) {
       cacheReply(messageID, request.replyID, message, traffic, at: now)
     }
-    return .ok
-  }
-
-  /// Queues the reply to a request of several packets, which is sent until it is acknowledged.
-  @inline(never)
-  private mutating func answerTracked(
-    _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ index: Int, at now: Instant
-  ) -> Status {
-    var options = SendOptions()
-    options.isReliable = true
-    let status = queue(head, message, slot, options, at: now)
-    if status == .ok { removeRequest(index) }
     return status
   }
 
@@ -212,6 +246,8 @@ extension Endpoint {
     for slot in gets.slots { gets.remove(slot) }
     getPayloads = GetPayloads()
     for slot in requests.slots { requests.remove(slot) }
+    untoldRequests = 0
+    polledRequest.handle = .none
     timers = TimerQueue()
     outboxPool = OutboxPool()
     largeBuffers.empty()

@@ -94,13 +94,18 @@ extension Endpoint {
         event.payload = .input(offset: payload.lowerBound, count: payload.count)
         events.append(event)
       } else if let packet = parser.nextNumbered(datagram) {
-        let count = packet.payload.count
-        let isTold = receiveFreely(
-          isRequest: packet.isRequest, packet.replyID, packet.messageID,
-          .input(offset: packet.payload.lowerBound, count: count), slot, at: now)
-        guard isTold else { continue }
-        messages &+= 1
-        bytes &+= count
+        var next: NumberedPacket? = packet
+        while let packet = next {
+          let count = packet.payload.count
+          let isTold = receiveFreely(
+            isRequest: packet.isRequest, packet.replyID, packet.messageID,
+            .input(offset: packet.payload.lowerBound, count: count), slot, at: now)
+          if isTold {
+            messages &+= 1
+            bytes &+= count
+          }
+          next = parser.nextNumbered(datagram)
+        }
       } else if let packet = parser.nextMessage(datagram) {
         receiveOtherMessage(packet, &parser, datagram, slot, at: now)
       } else {

@@ -32,6 +32,11 @@ package struct Endpoint: ~Copyable {
   var connections = Slab<ConnectionRecord>(maxSlots: Handle.maxSlots)
   var gets = Slab<WaitingGet>(maxSlots: Handle.maxSlots)
   var requests: Slab<OpenRequest>
+  /// Requests of which events that wait will tell.
+  var untoldRequests = 0
+  var polledRequest = PolledRequest()
+  /// The handle of the next request that is told of, whose slot is reserved; none if none is.
+  var reservedRequest = Handle.none
   var listenerCount = 0
 
   var connStatus = ConnStatus()
@@ -137,7 +142,8 @@ package struct Endpoint: ~Copyable {
       connections: connections.count - listenerCount, listeners: listenerCount,
       pendingHellos: pendingHellos.count, tombstones: tombstones.count,
       pathChanges: pathChanges.count, getsWaiting: gets.count,
-      requestsOpen: requests.count, queuedMessages: queuedMessages, queuedBytes: queuedBytes,
+      requestsOpen: requests.count + untoldRequests + (polledRequest.handle == .none ? 0 : 1),
+      queuedMessages: queuedMessages, queuedBytes: queuedBytes,
       incompleteBytes: heldBytes, outboxMessages: outboxPool.inUse)
   }
 
@@ -240,13 +246,15 @@ package struct Endpoint: ~Copyable {
   /// The next event, or nil. What the event before it ended is freed by this call.
   package mutating func pollEvent() -> CoreEvent? {
     guard let next = pollWaiting() else { return nil }
-    return next.isMessage ? message(next) : pollOther()
+    var origin = EventOrigin()
+    return next.isMessage ? message(next, &origin) : pollOther()
   }
 
   /// What `pollEvent` does in two steps: `message` or `pollOther` must follow, which gives the
   /// event.
   @inline(__always)
   mutating func pollWaiting() -> WaitingEvent? {
+    eventsRest()
     if polledLeavesWork { finishPolled() }
     guard let next = events.popFirst() else {
       events.shrink(to: 4096)
@@ -255,17 +263,27 @@ package struct Endpoint: ~Copyable {
     return next
   }
 
-  /// The event of a message that was polled.
+  /// No event is asked for until the next input: what comes of the last one is settled.
+  mutating func eventsRest() {
+    if polledRequest.handle != .none { keepPolledRequest() }
+  }
+
+  /// The event of a message that was polled. `origin` is that of the message before it, if there was
+  /// nothing but messages since.
   @inline(__always)
-  mutating func message(_ polled: WaitingEvent) -> CoreEvent {
+  mutating func message(_ polled: WaitingEvent, _ origin: inout EventOrigin) -> CoreEvent {
     if polled.payload.place == .owned || keepsMessages {
       preparePolled(Int(polled.slot), polled.payload.place, polled.payload.count)
     }
     let slot = Int(polled.slot)
     // No connection goes before its events were polled, and no listener before its connections.
-    var event = CoreEvent(polled.kind, handle: handle(slot), listener: listenerHandle(slot))
+    if origin.slot != polled.slot {
+      origin = EventOrigin(
+        slot: polled.slot, handle: handle(slot), listener: listenerHandle(slot))
+    }
+    var event = CoreEvent(polled.kind, handle: origin.handle, listener: origin.listener)
     event.payload = polled.payload
-    if polled.kind == .request { event.request = Handle(rawValue: polled.word) }
+    if polled.kind == .request { event.request = nameRequest(polled.word, of: polled.slot) }
     if polled.kind == .reply { event.getContext = UInt(polled.word) }
     // As they are at delivery: an earlier event of the same input may have set the context.
     event.userWords = connections[slot].userWords

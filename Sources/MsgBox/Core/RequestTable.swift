@@ -31,13 +31,49 @@ struct WaitingGet: Vacant, Linked {
   mutating func vacate() {}
 }
 
+/// What the event of a request says of it: all that an answer needs but the connection.
+struct RequestWord {
+  var bits: UInt64
+
+  private static let hasMessageID: UInt64 = 1 << 48
+  /// It came in datagrams that are acknowledged, so nobody asks again for its reply.
+  private static let isTracked: UInt64 = 1 << 49
+
+  @inline(__always)
+  init(bits: UInt64) { self.bits = bits }
+
+  @inline(__always)
+  init(replyID: UInt16, messageID: UInt32?, isTracked: Bool) {
+    bits = UInt64(messageID ?? 0) << 16 | UInt64(replyID)
+    if messageID != nil { bits |= Self.hasMessageID }
+    if isTracked { bits |= Self.isTracked }
+  }
+
+  @inline(__always)
+  var replyID: UInt16 { UInt16(truncatingIfNeeded: bits) }
+
+  @inline(__always)
+  var messageID: UInt32? {
+    bits & Self.hasMessageID == 0 ? nil : UInt32(truncatingIfNeeded: bits >> 16)
+  }
+
+  @inline(__always)
+  var isTracked: Bool { bits & Self.isTracked != 0 }
+}
+
+/// The request that was told of last, as long as it has neither its answer nor a place among those
+/// that are open.
+struct PolledRequest {
+  /// None if there is no such request.
+  var handle = Handle.none
+  var connection = ConnectionRecord.noSlot
+  var word = RequestWord(bits: 0)
+}
+
 /// A request of the peer that our program has not answered yet.
 struct OpenRequest: Vacant, Linked {
   var connection = ConnectionRecord.noSlot
-  var replyID: UInt16 = 0
-  var messageID: UInt32?
-  /// It came in datagrams that are acknowledged, so nobody asks again for its reply.
-  var isTracked = false
+  var word = RequestWord(bits: 0)
   var links = SlotLinks()
 
   static func vacant() -> OpenRequest { OpenRequest() }

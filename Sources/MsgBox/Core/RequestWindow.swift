@@ -60,7 +60,7 @@ package struct RequestWindow: ~Copyable {
   @inline(__always)
   package mutating func insert(_ id: UInt32, at now: Instant) -> Bool {
     // As they come in order. Its own bit is all that is passed over.
-    guard id &- newest == 1, id & (1 << (sizeBits - 2) - 1) != 0, !words.isEmpty else {
+    guard id &- newest == 1, id & (1 &<< (sizeBits &- 2) &- 1) != 0, !words.isEmpty else {
       return insertOutOfOrder(id, at: now)
     }
     newest = id

@@ -63,6 +63,34 @@ package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
     return Int(oldest)
   }
 
+  /// Whether so many more records find a slot, of which none is reserved.
+  @inline(__always)
+  package func hasRoom(for more: Int) -> Bool { count &+ more <= maxSlots }
+
+  /// A slot for a record that may come, and the generation that it would have. `occupy` or `giveUp`
+  /// follows; until then, who has it may give any number of later generations to what does not come.
+  /// Nil when all are taken.
+  package mutating func reserve() -> (slot: Int, generation: UInt32)? {
+    if let last = free.popLast() { return (Int(last), generation(Int(last))) }
+    if entries.count < maxSlots {
+      entries.append(Slot(record: .vacant(), generation: 1))
+      return (entries.count - 1, 1)
+    }
+    guard let oldest = retired.popFirst() else { return nil }
+    return (Int(oldest), 1)
+  }
+
+  /// Gives up a reserved slot whose generations are used up.
+  package mutating func retire(_ slot: Int) {
+    retired.append(UInt32(truncatingIfNeeded: slot))
+  }
+
+  /// Puts a record of that generation into a reserved slot.
+  package mutating func occupy(_ slot: Int, generation: UInt32, _ record: consuming Record) {
+    entries[slot].generation = generation
+    occupy(slot, record)
+  }
+
   @inline(__always)
   private mutating func occupy(_ slot: Int, _ record: consuming Record) {
     let entry = unsafe entries.address(slot)

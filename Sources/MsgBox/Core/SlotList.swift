@@ -36,6 +36,15 @@ extension Slab where Record: Linked & ~Copyable {
     return slot
   }
 
+  /// Puts a record of that generation into a reserved slot, as the last of a list.
+  mutating func occupy(
+    _ slot: Int, generation: UInt32, _ record: consuming Record, in list: inout SlotList
+  ) {
+    record.links = SlotLinks(previous: list.tail)
+    occupy(slot, generation: generation, record)
+    hook(slot, to: &list)
+  }
+
   /// Makes a record that names the last of a list the one behind it.
   @inline(__always)
   private mutating func hook(_ slot: Int, to list: inout SlotList) {

@@ -33,16 +33,19 @@ extension RunLoop {
   ) {
     let least = max(least, 1024)
     var count = 0
+    var origin = EventOrigin()
     while !isEnding, count < least || now < turnEnds, let next = endpoint.pollWaiting() {
       count &+= 1
+      // What is answered at once is as old as this at most.
+      if count & 31 == 0 { _ = now }
       // Two ways to `deliver`, so that on that of messages, which is taken often, what only others
       // have is known to be empty.
       if next.isMessage {
         guard next.payload.place != .owned else {
-          deliverOwned(next, deliver)
+          deliverOwned(next, &origin, deliver)
           continue
         }
-        let event = endpoint.message(next)
+        let event = endpoint.message(next, &origin)
         if log != nil { note(event.kind, event.handle) }
         if event.payload.place == .none {
           deliver(event, RawSpan())
@@ -51,10 +54,12 @@ extension RunLoop {
         }
         if endpoint.queuedBytes >= burstMark { sendBurst() }
       } else if let event = endpoint.pollOther() {
+        origin = EventOrigin()
         if log != nil { note(event.kind, event.handle, event.status, event.systemError) }
         deliver(event, RawSpan())
       }
     }
+    endpoint.eventsRest()
     delivered += count
   }
 
@@ -69,8 +74,10 @@ extension RunLoop {
   }
 
   @inline(never)
-  private func deliverOwned(_ next: WaitingEvent, _ deliver: (CoreEvent, RawSpan) -> Void) {
-    let event = endpoint.message(next)
+  private func deliverOwned(
+    _ next: WaitingEvent, _ origin: inout EventOrigin, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) {
+    let event = endpoint.message(next, &origin)
     if log != nil { note(event.kind, event.handle) }
     let bytes = endpoint.takePolledBytes()
     deliver(event, unsafe bytes.span.bytes)

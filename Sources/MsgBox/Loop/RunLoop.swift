@@ -63,7 +63,7 @@ package final class RunLoop {
   var trackedAtFlush: UInt64 = 0
   private var isTurning = false
   /// What the clock said when the loop last looked at it.
-  private var lastLook: Instant
+  private(set) var lastLook: Instant
   /// `shutDown` was called: nothing more is delivered.
   private(set) var isEnding = false
   private var hasEnded = false

@@ -189,6 +189,35 @@ struct LimitTests {
     #expect(count == Int(Handle.maxGeneration) - 1)
   }
 
+  @Test("A reserved slot is nobody else's, and may use up its generations without a record")
+  func reservedSlots() throws {
+    var slab = Slab<Number>(maxSlots: 2, maxGeneration: 8)
+    let first = slab.reserve()
+    let reserved = try #require(first)
+    #expect(reserved.slot == 0 && reserved.generation == 1)
+    let other = slab.insert(Number())
+    #expect(other == 1)
+    let count = slab.count
+    #expect(count == 1)
+    let isFull = slab.insert(Number()) == nil
+    #expect(isFull)
+    let (hasRoom, hasMore) = (slab.hasRoom(for: 1), slab.hasRoom(for: 2))
+    #expect(hasRoom && !hasMore)
+    for generation in UInt32(1)...7 {
+      let isThere = slab.contains(0, generation: generation)
+      #expect(!isThere)
+    }
+    slab.occupy(0, generation: 5, Number())
+    let isThere = slab.contains(0, generation: 5)
+    #expect(isThere)
+    slab.remove(0)
+    let again = slab.reserve()
+    #expect(again?.slot == 0 && again?.generation == 6)
+    slab.retire(0)
+    let anew = slab.reserve()
+    #expect(anew?.slot == 0 && anew?.generation == 1)
+  }
+
   private struct Number: Vacant {
     static func vacant() -> Number { Number() }
   }

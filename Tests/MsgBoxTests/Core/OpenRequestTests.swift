@@ -47,6 +47,77 @@ struct OpenRequestTests {
     pair.finish()
   }
 
+  @Test(
+    "A request that is answered when it is told of takes no place, and its handle never comes again",
+    arguments: bothTransports)
+  func answeredAtOnce(transport: Transport) throws {
+    let pair = try Pair(transport)
+    var handles: Set<Handle> = []
+    pair.server.onEvent = { node, event in
+      guard event.kind == .request else { return }
+      #expect(handles.insert(event.request).inserted)
+      #expect(node.census.requestsOpen > 0)
+      #expect(node.answer(event.bytes, to: event.request) == .ok)
+      #expect(node.answer(event.bytes, to: event.request) == .badHandle)
+    }
+    for context in UInt(1)...200 {
+      #expect(pair.client.get("\(context)", from: pair.up, context: context) == .ok)
+      if context % 40 == 0 { pair.run(for: .milliseconds(100)) }
+    }
+    #expect(handles.count == 200 && pair.server.census.requestsOpen == 0)
+    #expect(Set(pair.client.log.all(.reply).map(\.text)) == Set((1...200).map { "\($0)" }))
+    pair.finish()
+  }
+
+  @Test("Requests answered at once, later and never share their places", arguments: bothTransports)
+  func answeredInTurn(transport: Transport) throws {
+    let pair = try Pair(transport)
+    var left: [Handle] = []
+    pair.server.onEvent = { node, event in
+      guard event.kind == .request else { return }
+      if event.text.hasSuffix("0") { return }
+      if event.text.hasSuffix("1") { left.append(event.request) }
+      if event.text.hasSuffix("5"), let oldest = left.first {
+        left.removeFirst()
+        #expect(node.answer("late", to: oldest) == .ok)
+        #expect(node.answer("late", to: oldest) == .badHandle)
+      }
+      guard !event.text.hasSuffix("1") else { return }
+      #expect(node.answer("now", to: event.request) == .ok)
+    }
+    for context in UInt(1)...100 {
+      #expect(pair.client.get("\(context)", from: pair.up, context: context) == .ok)
+    }
+    pair.run(for: .milliseconds(500))
+    #expect(pair.server.census.requestsOpen == 10 + left.count)
+    for request in left { #expect(pair.server.answer("late", to: request) == .ok) }
+    pair.run(for: .milliseconds(500))
+    let texts = pair.client.log.all(.reply).map(\.text)
+    #expect(texts.filter { $0 == "now" }.count == 80 && texts.filter { $0 == "late" }.count == 10)
+    #expect(pair.server.census.requestsOpen == 10)
+    pair.finish()
+  }
+
+  @Test("A request cannot be answered once its connection is ended, in its handler or before")
+  func endedMeanwhile() throws {
+    let pair = try Pair(.udp)
+    var statuses: [Status] = []
+    pair.server.onEvent = { node, event in
+      guard event.kind == .request else { return }
+      if event.text == "1" { #expect(node.disconnect(event.handle) == .ok) }
+      #expect(event.request != .none)
+      statuses.append(node.answer("", to: event.request))
+    }
+    for context in UInt(1)...3 {
+      #expect(pair.client.get("\(context)", from: pair.up, context: context) == .ok)
+    }
+    pair.run(for: .milliseconds(500))
+    #expect(statuses == [.badHandle, .badHandle, .badHandle])
+    #expect(pair.server.census.requestsOpen == 0)
+    #expect(pair.client.log.count(.replyMissing) == 3)
+    pair.finish()
+  }
+
   // MARK: Cancels
 
   /// Begins a get; what cancels it.

@@ -259,7 +259,9 @@ final class FuzzBox {
 
   private func answer(_ input: inout FuzzInput) {
     guard let request = requests.popLast() else { return }
-    _ = endpoint.answer(message(&input).span, to: request, at: now)
+    let reply = message(&input)
+    if endpoint.answerAtOnce(reply.span, to: request, lookedAt: now) { return }
+    _ = endpoint.answer(reply.span, to: request, at: now)
   }
 
   // MARK: The loop's part

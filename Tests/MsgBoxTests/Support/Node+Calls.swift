@@ -61,7 +61,9 @@ extension Node {
   }
 
   func answer(_ bytes: [UInt8], to request: Handle) -> Status {
-    let status = endpoint.answer(bytes.span, to: request, at: now)
+    // As `MessageBox` does it.
+    let isAnswered = endpoint.answerAtOnce(bytes.span, to: request, lookedAt: now)
+    let status = isAnswered ? .ok : endpoint.answer(bytes.span, to: request, at: now)
     guarantees.answered(request, status)
     scheduleTurn()
     return status
