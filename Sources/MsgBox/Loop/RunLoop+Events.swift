@@ -36,8 +36,8 @@ extension RunLoop {
     var origin = EventOrigin()
     while !isEnding, count < least || now < turnEnds, let next = endpoint.pollWaiting() {
       count &+= 1
-      // What is answered at once is as old as this at most.
-      if count & 31 == 0 { _ = now }
+      eventsToLook &-= 1
+      if eventsToLook <= 0 { lookBetweenEvents() }
       // Two ways to `deliver`, so that on that of messages, which is taken often, what only others
       // have is known to be empty.
       if next.isMessage {
@@ -61,6 +61,16 @@ extension RunLoop {
     }
     endpoint.eventsRest()
     delivered += count
+  }
+
+  /// Looks at the clock, since what is answered at once is as old as the last look: before each event
+  /// once handlers are slow, and the more seldom the longer they are quick.
+  @inline(never)
+  private func lookBetweenEvents() {
+    let before = lastLook
+    let areQuick = now.since(before) < .milliseconds(1)
+    eventsPerLook = areQuick ? min(eventsPerLook * 2, 32) : 1
+    eventsToLook = eventsPerLook
   }
 
   /// Sends what answers the messages that were delivered, so that the peer works on it while this

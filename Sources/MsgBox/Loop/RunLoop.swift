@@ -50,6 +50,9 @@ package final class RunLoop {
   /// How much the next burst of this turn sends, and how much is queued then.
   var burst = RunLoop.firstBurst
   var burstMark = RunLoop.firstBurst
+  /// How many events are delivered between two looks at the clock, and until the next one.
+  var eventsPerLook = 1
+  var eventsToLook = 1
   /// Events delivered in this turn.
   var delivered = 0
   /// When this turn has used up its time.
@@ -63,7 +66,7 @@ package final class RunLoop {
   var trackedAtFlush: UInt64 = 0
   private var isTurning = false
   /// What the clock said when the loop last looked at it.
-  private(set) var lastLook: Instant
+  package private(set) var lastLook: Instant
   /// `shutDown` was called: nothing more is delivered.
   private(set) var isEnding = false
   private var hasEnded = false

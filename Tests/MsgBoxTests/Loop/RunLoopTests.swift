@@ -64,6 +64,32 @@ import Testing
     #expect(came == messages)
   }
 
+  @Test("Between events the clock is looked at seldom, but once handlers are slow before each")
+  func looksBetweenEvents() throws {
+    let pair = try EchoPair(.udp)
+    var looks: [Instant] = []
+    var takes = Interval(nanoseconds: 0)
+    pair.server.react = { loop, seen in
+      guard seen.kind == .message else { return }
+      looks.append(loop.lastLook)
+      let ends = SystemClock.now + takes
+      while SystemClock.now < ends {}
+    }
+    func distinctLooks(in messages: Int) throws -> Int {
+      looks = []
+      for _ in 0..<messages { #expect(pair.client.send([1], to: pair.connection) == .ok) }
+      try pair.run { looks.count == messages }
+      return Set(looks.suffix(messages / 2).map(\.nanoseconds)).count
+    }
+    _ = try distinctLooks(in: 64)
+    #expect(try distinctLooks(in: 80) <= 20)
+    takes = .milliseconds(2)
+    #expect(try distinctLooks(in: 80) >= 38)
+    takes = Interval(nanoseconds: 0)
+    _ = try distinctLooks(in: 80)
+    #expect(try distinctLooks(in: 80) <= 20)
+  }
+
   @Test("A port is free as soon as its listener has ended", arguments: [Transport.udp, .tcp])
   func listenAgain(transport: Transport) throws {
     let server = try TestLoop()
