@@ -135,6 +135,37 @@ typedef struct {
 
 static TCPConnection **connections;
 static u64 count;
+static int is_greeted; /* whether each connection begins with a hello and an accept */
+
+/* MsgBox's wire, as far as the same exchange needs it: a length of 4 bytes, a header of 8, big-endian. */
+enum { FRAME_HEAD = 12, KIND_AT = 5, SESSION_AT = 12, OWN_ID_AT = 20, KIND_HELLO = 5 };
+
+/* Answers a hello with an accept, by one write. */
+static void answer_hello(int fd, const u8 *hello) {
+  static u8 accept[4 + 32] = {0, 0, 0, 32, 0xc8, 6, 0, 1};
+  static u64 session;
+  memcpy(accept + SESSION_AT, hello + OWN_ID_AT, 8);
+  session++;
+  memcpy(accept + OWN_ID_AT, &session, sizeof session);
+  accept[33] = 16; /* the largest message: 1 MiB */
+  if (write(fd, accept, sizeof accept) != sizeof accept) die("the accept");
+}
+
+/* The messages among `size` bytes of MsgBox's frames; hellos are answered. */
+static u64 take_greeted(int fd, const u8 *bytes, size_t size, size_t *used) {
+  u64 messages = 0;
+  size_t at = 0;
+  while (at + FRAME_HEAD <= size) {
+    const u8 *frame = bytes + at;
+    size_t end = at + 4 + ((size_t)frame[0] << 24 | (size_t)frame[1] << 16 | (size_t)frame[2] << 8 | frame[3]);
+    if (end > size) break;
+    if (frame[KIND_AT] == KIND_HELLO) answer_hello(fd, frame);
+    messages += frame[KIND_AT] == 0;
+    at = end;
+  }
+  *used = at;
+  return messages;
+}
 
 static void accept_all(int listener, int poller) {
   for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;) {
@@ -167,8 +198,10 @@ static u64 read_connection(TCPConnection *connection, int poller) {
   if (n == 0 || (n < 0 && errno != EAGAIN)) epoll_ctl(poller, EPOLL_CTL_DEL, connection->fd, NULL);
   if (n < 0) n = 0;
   connection->last_seen = turn_ns;
-  u64 messages = count_frames(bytes, have + (size_t)n, &used);
-  keep_rest(connection, bytes + used, have + (size_t)n - used);
+  have += (size_t)n;
+  u64 messages =
+      is_greeted ? take_greeted(connection->fd, bytes, have, &used) : count_frames(bytes, have, &used);
+  keep_rest(connection, bytes + used, have - used);
   return messages;
 }
 
@@ -189,6 +222,7 @@ static void serve_tcp(void) {
   set_nonblocking(listener);
   server_ready();
   connections = must_alloc((size_t)args.connections * sizeof(TCPConnection *));
+  is_greeted = mode_has(".hello");
   next_slice = now_ns();
   while (!server_stopped()) {
     send_tcp_heartbeats();
@@ -205,5 +239,6 @@ static void serve_tcp(void) {
 const Mode many_modes[] = {
     {"udp.many", serve_udp, NULL},
     {"tcp.many", serve_tcp, NULL},
+    {"tcp.many.hello", serve_tcp, NULL},
     {NULL, NULL, NULL},
 };

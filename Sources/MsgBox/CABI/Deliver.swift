@@ -5,13 +5,15 @@ extension MessageBox {
   /// is without limit.
   func runForC(_ timeout: Int32) -> Int32 {
     let limit = timeout < 0 ? nil : Interval.milliseconds(UInt64(timeout))
-    switch loop.turn(timeout: limit, deliver: { self.deliver($0, $1) }) {
+    // All that it captures is a number: an object would be retained wherever it is handed on.
+    let number = number
+    switch loop.turn(timeout: limit, deliver: { Self.deliver($0, $1, box: number) }) {
     case .success(let count): return Int32(clamping: count)
     case .failure(let status): return status.rawValue
     }
   }
 
-  private func deliver(_ event: CoreEvent, _ bytes: RawSpan) {
+  private static func deliver(_ event: CoreEvent, _ bytes: RawSpan, box number: UInt32) {
     let handler = event.userWords.handler
     typealias Callback = @convention(c) (UnsafePointer<msg_Event>?) -> Void
     guard handler != 0, let callback = unsafe unsafeBitCast(handler, to: Callback?.self)

@@ -200,8 +200,8 @@ extension Endpoint {
   /// What we tell the peer about ourselves.
   func introduction(_ slot: Int) -> Introduction {
     // Zero asks for no heartbeats.
-    let isOnDemand = options(slot).liveness == .onDemand
-    let lost = isOnDemand ? 0 : options(slot).lost.millisecondsRoundedUp
+    let own = options(slot)
+    let lost = own.liveness == .onDemand ? 0 : own.lost.millisecondsRoundedUp
     return Introduction(
       session: connections[slot].session, lostAfter: UInt32(clamping: lost),
       largest: UInt32(clamping: ownLargest(slot)))

@@ -7,7 +7,8 @@ extension Endpoint {
     connections[slot].peerLargest = peer.largest
     connections[slot].lastHeard = now
     connections[slot].lastSent = now
-    if options(slot).maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
+    let own = options(slot)
+    if own.maxMessageBytes != 0 { connections[slot].flags.insert(.limitsMessages) }
     connStatus.add(slot, in: connections)
     if connections[slot].role == .server, connections[slot].transport == .udp, peer.session != 0,
       bySendSession.slot(peer.session, in: connections) == nil
@@ -15,8 +16,8 @@ extension Endpoint {
       bySendSession.add(slot, in: connections)
       connections[slot].flags.insert(.isIndexed)
     }
-    if options(slot).liveness == .onDemand { connections[slot].flags.insert(.onDemand) }
-    joinRotation(slot, peerLostAfter: peer.lostAfter, at: now)
+    if own.liveness == .onDemand { connections[slot].flags.insert(.onDemand) }
+    joinRotation(slot, own, peerLostAfter: peer.lostAfter, at: now)
   }
 
   /// Decides the end of a connection: missing replies and undelivered messages first, then the

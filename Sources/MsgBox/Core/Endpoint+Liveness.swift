@@ -3,8 +3,10 @@ extension Endpoint {
   // MARK: The rotation
 
   /// Puts a connection into the rotation of its pace.
-  mutating func joinRotation(_ slot: Int, peerLostAfter: UInt32, at now: Instant) {
-    let index = rotationIndex(half: halfPace(options(slot), peerLostAfter), at: now)
+  mutating func joinRotation(
+    _ slot: Int, _ options: ConnectionOptions, peerLostAfter: UInt32, at now: Instant
+  ) {
+    let index = rotationIndex(half: halfPace(options, peerLostAfter), at: now)
     connections[slot].beats = UInt16(index)
     rotations[index].add(connections[slot].session, at: now)
     // One visit in two brings a beat: every other connection beats once at two in a row, so that

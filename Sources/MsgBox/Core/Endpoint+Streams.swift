@@ -81,13 +81,17 @@ extension Endpoint {
     _ bytes: Span<UInt8>, from offset: inout Int, on socket: SocketID, _ slot: Int, _ limit: Int,
     at now: Instant
   ) throws(DropReason) {
-    let stream = stream(socket)
-    if connections[slot].phase == .open, stream?.deframer.isInsideFrame != true {
+    let isInside = stream(socket)?.deframer.isInsideFrame == true
+    if connections[slot].phase == .open, !isInside {
       receivePlain(bytes, from: &offset, slot, limit, at: now)
       guard offset < bytes.count, events.count < limit else { return }
     }
     let largest = connections[slot].hasSession ? ownLargest(slot) : Introduction.helloSize
-    let state = stream ?? awake(socket)
+    // What is whole needs no memory.
+    if !isInside, let frame = try StreamDeframer.wholeFrame(bytes, from: &offset, largest) {
+      return try receiveFrame(frame, bytes, slot, at: now)
+    }
+    let state = awake(socket)
     let frame = try state.deframer.next(
       bytes, from: &offset, maxMessage: largest, credit: credit(state, socket),
       buffers: &largeBuffers)
@@ -177,14 +181,15 @@ extension Endpoint {
     guard frame.head.session == 0,
       let hello = introduction(frame, bytes, atLeast: Introduction.helloSize)
     else { throw .short }
-    let listener = Int(connections[slot].listener)
-    guard let state = connections[listener].listenerState, hasRoom(state) else {
+    guard let state = connections[Int(connections[slot].listener)].listenerState, hasRoom(state)
+    else {
       counters.drop(.connectionsFull)
       return refuse(slot, .overload, at: now)
     }
     timers.cancel(&connections[slot].timer)
-    stopAwaiting(slot)
-    link(slot, to: listener)
+    // It has its place of its source prefix since it was accepted.
+    connections.unlink(slot, from: &state.awaitingStreams)
+    connections.append(slot, to: &state.connections)
     connections[slot].session = newSession()
     open(slot, peer: hello, at: now)
     emit(.connectionReady, slot)

@@ -114,7 +114,7 @@ package struct StreamDeframer {
   }
 
   /// The frame that begins and ends in the bytes at hand.
-  private static func wholeFrame(
+  static func wholeFrame(
     _ bytes: Span<UInt8>, from offset: inout Int, _ maxMessage: Int
   ) throws(DropReason) -> Frame? {
     let rest = bytes.extracting(offset..<bytes.count)

@@ -2,7 +2,7 @@
 ///
 /// Small frames are gathered in one buffer. A large message that need not be copied is a piece of
 /// its own, between the bytes before and behind it.
-package struct StreamQueue {
+package struct StreamQueue: ~Copyable {
   /// A queue with fewer bytes takes messages that wait.
   static let nearlyEmpty = 65_536
   /// Bytes that are written at once at most, so that other streams get their turn.

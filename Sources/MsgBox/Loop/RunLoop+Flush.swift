@@ -14,7 +14,7 @@ extension RunLoop {
     var time = self.now
     let ends = time + Self.sendBudget
     while time < ends, let id = endpoint.pollStream(at: time) {
-      writeStream(id)
+      writeStream(id, at: time)
       time = self.now
     }
     return true
@@ -120,11 +120,11 @@ extension RunLoop {
   }
 
   /// Writes what a stream has to send, until the system takes no more.
-  func writeStream(_ id: SocketID) {
+  func writeStream(_ id: SocketID, at time: Instant) {
     guard let socket = sockets[id], socket.role == .stream else { return }
     var failure: Errno?
     var isFull = false
-    endpoint.writePieces(id, at: now) { queue in
+    endpoint.writePieces(id, at: time) { queue in
       guard !socket.hasFailed, socket.writeError == nil else { return 0 }
       do throws(Errno) {
         // The queue is borrowed until this returns, so its bytes stay where they are.

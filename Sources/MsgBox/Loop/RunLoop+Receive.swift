@@ -64,16 +64,17 @@ extension RunLoop {
     let first = count > 0 ? served % count : 0
     served = 0
     var progress = Progress.drained
+    var time = polledAt
     for step in 0..<count {
       let (token, readiness) = poller.result((first + step) % count)
       if token == .max {
         takeAnswers(deliver)
       } else if let socket = sockets[token: token] {
-        let time = step == 0 ? polledAt : now
         progress = max(progress, serve(socket, readiness, at: time, deliver))
       }
-      if isEnding { break }
-      if step + 1 < count && now >= turnEnds {
+      if isEnding || step + 1 == count { break }
+      time = now
+      if time >= turnEnds {
         served = (first + step + 1) % count
         return .more
       }
@@ -82,22 +83,22 @@ extension RunLoop {
   }
 
   private func serve(
-    _ socket: LoopSocket, _ readiness: Readiness, at polledAt: Instant,
+    _ socket: LoopSocket, _ readiness: Readiness, at time: Instant,
     _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     switch socket.role {
     case .datagram, .connectedDatagram:
       if readiness.contains(.writable) { sendHeld(socket) }
       guard readiness != .writable else { return .drained }
-      return receiveDatagrams(socket, at: polledAt, deliver)
+      return receiveDatagrams(socket, at: time, deliver)
     case .listener:
-      return acceptAll(socket, deliver)
+      return acceptAll(socket, at: time, deliver)
     case .connecting:
       finishConnecting(socket)
       settle(deliver)
       return .more
     case .stream:
-      return serveStream(socket, readiness, deliver)
+      return serveStream(socket, readiness, at: time, deliver)
     }
   }
 

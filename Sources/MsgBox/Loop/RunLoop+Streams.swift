@@ -12,21 +12,19 @@ extension RunLoop {
 
   /// Accepts up to 64 connections.
   func acceptAll(
-    _ listener: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ listener: LoopSocket, at time: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    let time = now
+    // Their own address is the listener's; where that has none, nobody asks.
+    let local = listener.local
+    let isIPv6 = listener.isIPv6
     for _ in 0..<64 where listener.isOpen && !isEnding {
       var remote = Address.unspecified
       do throws(Errno) {
         let descriptor = try TCPSocket.accept(listener.fd, remote: &remote)
-        // Its own address is the listener's; where that has none, nobody asks.
-        let open = OpenSocket(
-          descriptor: descriptor, isIPv6: listener.isIPv6, local: listener.local)
+        let open = OpenSocket(descriptor: descriptor, isIPv6: isIPv6, local: local)
         let socket = try adopt(open, role: .stream, interest: .readable)
         listener.isShedding = false
-        if !endpoint.accepted(
-          listener.id, socket.id, remote: remote, local: listener.local, at: time)
-        {
+        if !endpoint.accepted(listener.id, socket.id, remote: remote, local: local, at: time) {
           remove(socket.id)
         }
       } catch {
@@ -36,7 +34,7 @@ extension RunLoop {
           return .drained
         }
       }
-      settle(deliver)
+      _ = settleNews(deliver)
     }
     return .more
   }
@@ -116,11 +114,12 @@ extension RunLoop {
   }
 
   func serveStream(
-    _ socket: LoopSocket, _ readiness: Readiness, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, _ readiness: Readiness, at time: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     if readiness.contains(.writable) && socket.isBlocked {
       setBlocked(socket, false)
-      writeStream(socket.id)
+      writeStream(socket.id, at: time)
     }
     guard socket.isOpen, !socket.hasFailed else { return .drained }
     if socket.hasReadEnd {
@@ -139,14 +138,15 @@ extension RunLoop {
       }
       return .drained
     }
-    return readStream(socket, deliver)
+    return readStream(socket, at: time, deliver)
   }
 
   /// Reads while a read fills its room, up to a limit; streams with more come again after the
   /// others.
   private func readStream(
-    _ socket: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, at time: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
+    var time = time
     let buffer = streamBuffer ?? StreamBuffer(capacity: Self.streamReadBytes)
     streamBuffer = buffer
     for _ in 0..<Self.streamReads {
@@ -155,7 +155,7 @@ extension RunLoop {
         return .drained
       }
       do throws(Errno) {
-        let isFull = try readOnce(socket, buffer, deliver)
+        let isFull = try readOnce(socket, buffer, at: time, deliver)
         guard isFull, socket.isOpen, !socket.isPaused, !isEnding else { return .drained }
       } catch {
         guard error != .wouldBlock else { return .drained }
@@ -163,7 +163,8 @@ extension RunLoop {
         settle(deliver)
         return .drained
       }
-      if now >= turnEnds { break }
+      time = now
+      if time >= turnEnds { break }
     }
     return .more
   }
@@ -171,7 +172,8 @@ extension RunLoop {
   /// Reads once, straight into a large message if a part of one is there. Returns whether there may
   /// be more; false at the end.
   private func readOnce(
-    _ socket: LoopSocket, _ buffer: StreamBuffer, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, _ buffer: StreamBuffer, at time: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
   ) throws(Errno) -> Bool {
     let isDirect = endpoint.missingBytes(of: socket.id) > 0
     var room = 0
@@ -179,7 +181,7 @@ extension RunLoop {
     let limit = isDirect || socket.expectsLarge ? Self.directReadBytes : buffer.capacity
     let count: Int
     if isDirect {
-      (count, room) = try readDirect(socket, buffer, limit: limit)
+      (count, room) = try readDirect(socket, buffer, limit: limit, at: time)
       settle(deliver)
     } else {
       count = try buffer.read(from: socket.fd, limit: limit)
@@ -189,7 +191,7 @@ extension RunLoop {
       settle(deliver)
       return false
     }
-    if count > room { receive(count - room, of: buffer, socket, deliver) }
+    if count > room { receive(count - room, of: buffer, socket, at: time, deliver) }
     socket.expectsLarge = isDirect || endpoint.missingBytes(of: socket.id) > 0
     return count == room + limit
   }
@@ -197,11 +199,11 @@ extension RunLoop {
   /// Reads into a large message and behind it into the buffer. Returns how many bytes came and how
   /// many of them found room in the message.
   private func readDirect(
-    _ socket: LoopSocket, _ buffer: StreamBuffer, limit: Int
+    _ socket: LoopSocket, _ buffer: StreamBuffer, limit: Int, at time: Instant
   ) throws(Errno) -> (count: Int, room: Int) {
     var result: Result<Int, Errno> = .success(0)
     var size = 0
-    unsafe endpoint.readStream(socket.id, at: now) { room in
+    unsafe endpoint.readStream(socket.id, at: time) { room in
       size = room.count
       do throws(Errno) {
         let count = try unsafe buffer.read(from: socket.fd, filling: room, limit: limit)
@@ -217,15 +219,14 @@ extension RunLoop {
 
   /// Gives bytes of the buffer to the core, and what comes of them to the user while they are there.
   private func receive(
-    _ count: Int, of buffer: StreamBuffer, _ socket: LoopSocket,
+    _ count: Int, of buffer: StreamBuffer, _ socket: LoopSocket, at time: Instant,
     _ deliver: (CoreEvent, RawSpan) -> Void
   ) {
-    let at = now
     buffer.withBytes(count) { bytes in
       var offset = 0
       while offset < bytes.count, socket.isOpen, !isEnding {
         let rest = bytes.extracting(offset..<bytes.count)
-        offset += endpoint.receiveStream(rest, on: socket.id, at: at, events: Self.eventsAtOnce)
+        offset += endpoint.receiveStream(rest, on: socket.id, at: time, events: Self.eventsAtOnce)
         settle(rest, deliver)
       }
     }

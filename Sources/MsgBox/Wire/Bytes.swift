@@ -26,6 +26,19 @@ extension [UInt8] {
     }
   }
 
+  /// Appends what `write` puts into room for `most` bytes: it moves the offset, 0 at first, behind
+  /// them.
+  @inline(__always)
+  mutating func append(atMost most: Int, _ write: (inout MutableRawSpan, inout Int) -> Void) {
+    append(addingCapacity: most) { room in
+      // Only bytes that were written count, and no pointer leaves its closure.
+      unsafe room.withUnsafeMutableBufferPointer { target, count in
+        var span = unsafe UnsafeMutableRawBufferPointer(target).mutableBytes
+        write(&span, &count)
+      }
+    }
+  }
+
   /// Appends a copy of borrowed bytes.
   package mutating func append(bytes: Span<UInt8>) {
     guard !bytes.isEmpty else { return }

@@ -34,32 +34,44 @@ package enum ControlPacket: Equatable, Sendable {
     return header
   }
 
+  /// Bytes of the longest, a hello.
+  static let mostBytes = PacketHeader.size + WireFormat.sessionSize + Introduction.helloSize
+
   /// Appends the packet; `session` nil leaves the session field out.
   package func append(to bytes: inout [UInt8], session: UInt64?) {
+    bytes.append(atMost: Self.mostBytes) { write(to: &$0, at: &$1, session: session) }
+  }
+
+  /// Writes the packet at `offset`, which moves behind it. There is room for `mostBytes`.
+  func write(to bytes: inout MutableRawSpan, at offset: inout Int, session: UInt64?) {
     var header = self.header
     if session != nil { header.flags.insert(.session) }
-    header.append(to: &bytes)
-    if let session { bytes.append(bigEndian: session) }
+    bytes.put(header.word, at: &offset)
+    if let session { bytes.put(session, at: &offset) }
     switch self {
     case .heartbeat, .close:
       break
     case .hello(let introduction, let cookie):
-      introduction.append(to: &bytes)
-      cookie.append(to: &bytes)
+      introduction.write(to: &bytes, at: &offset)
+      cookie.write(to: &bytes, at: &offset)
     case .accept(let introduction):
-      introduction.append(to: &bytes)
+      introduction.write(to: &bytes, at: &offset)
     case .cookie(let cookie):
-      cookie.append(to: &bytes)
+      cookie.write(to: &bytes, at: &offset)
     case .pathChallenge(let token), .pathResponse(let token):
-      bytes.append(bigEndian: token)
+      bytes.put(token, at: &offset)
     }
   }
 }
 
 extension Introduction {
   package func append(to bytes: inout [UInt8]) {
-    bytes.append(bigEndian: session)
-    bytes.append(bigEndian: lostAfter)
-    bytes.append(bigEndian: largest)
+    bytes.append(atMost: Self.acceptSize) { write(to: &$0, at: &$1) }
+  }
+
+  fileprivate func write(to bytes: inout MutableRawSpan, at offset: inout Int) {
+    bytes.put(session, at: &offset)
+    bytes.put(lostAfter, at: &offset)
+    bytes.put(largest, at: &offset)
   }
 }

@@ -56,8 +56,12 @@ package struct Cookie: Equatable, Sendable {
   }
 
   package func append(to bytes: inout [UInt8]) {
-    bytes.append(bigEndian: high)
-    bytes.append(bigEndian: low)
+    bytes.append(atMost: Self.size) { write(to: &$0, at: &$1) }
+  }
+
+  func write(to bytes: inout MutableRawSpan, at offset: inout Int) {
+    bytes.put(high, at: &offset)
+    bytes.put(low, at: &offset)
   }
 }
 

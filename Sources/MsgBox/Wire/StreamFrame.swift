@@ -66,12 +66,12 @@ package enum StreamFrame {
   package static func append(
     _ packet: ControlPacket, session: UInt64?, to bytes: inout [UInt8]
   ) {
-    let start = bytes.count
-    bytes.append(bigEndian: UInt32(0))
-    packet.append(to: &bytes, session: session)
-    let length = UInt32(truncatingIfNeeded: bytes.count - start - WireFormat.frameLengthSize)
-    for index in 0..<WireFormat.frameLengthSize {
-      bytes[start + index] = UInt8(truncatingIfNeeded: length >> UInt32(24 - 8 * index))
+    let lengthSize = WireFormat.frameLengthSize
+    bytes.append(atMost: lengthSize + ControlPacket.mostBytes) { room, offset in
+      offset = lengthSize
+      packet.write(to: &room, at: &offset, session: session)
+      var start = 0
+      room.put(UInt32(truncatingIfNeeded: offset - lengthSize), at: &start)
     }
   }
 }

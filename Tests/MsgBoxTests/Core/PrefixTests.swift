@@ -102,6 +102,14 @@ struct PrefixTests {
     let fourth = try #require(RawStream(from: host, to: address))
     #expect(fourth.shakeHands(own: 79))
     for stream in [first, third, fourth] { stream.close() }
+    simulation.run(for: .milliseconds(100))
+    // Who said hello had one place and has given one back.
+    let (fifth, sixth) = (RawStream(from: host, to: address), RawStream(from: host, to: address))
+    #expect(fifth?.shakeHands(own: 80) == true && sixth?.shakeHands(own: 81) == true)
+    let seventh = try #require(RawStream(from: host, to: address))
+    simulation.run(for: .milliseconds(100))
+    #expect(seventh.end != nil && server.dropped(.prefixFull) == 2)
+    for stream in [fifth, sixth, seventh] { stream?.close() }
     finishAll(simulation)
   }
 
