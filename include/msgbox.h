@@ -273,7 +273,8 @@ typedef struct msg_BoxOptions {
   uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
                                   before them. Of what comes above, reliable parts are resent and others dropped;
-                                  a TCP connection that needs more is closed with ERR_OVERLOAD */
+                                  the TCP connections whose messages come most slowly are closed with
+                                  ERR_OVERLOAD. As much again at most is used to know requests that come again */
   uint32_t spin_us;            /* 0, ..1000000: so long a turn that may wait polls without sleeping before it does,
                                   which answers sooner and keeps a core busy meanwhile */
 } msg_BoxOptions;

@@ -29,7 +29,8 @@ extension Endpoint {
     }
     if isNumbered, let messageID {
       if traffic.requestWindow.isEmpty {
-        traffic.requestWindow = RequestWindow(startingWith: messageID, at: now)
+        traffic.requestWindow = RequestWindow(
+          startingWith: messageID, memory: repeatMemory, at: now)
       }
       _ = traffic.requestWindow.insert(messageID, at: now)
     }
@@ -123,7 +124,7 @@ extension Endpoint {
     _ messageID: UInt32, _ replyID: UInt16, _ message: Span<UInt8>, _ traffic: Traffic,
     at now: Instant
   ) {
-    if traffic.replyCache == nil { traffic.replyCache = ReplyCache() }
+    if traffic.replyCache == nil { traffic.replyCache = ReplyCache(memory: repeatMemory) }
     traffic.replyCache?.add(messageID: messageID, replyID: replyID, bytes: message, at: now)
   }
 

@@ -74,18 +74,46 @@ extension Endpoint {
     messageMoved(slot, traffic(slot), isOurs: false, at: now)
   }
 
-  /// Counts what is there of a frame in what the box holds. The stream that asks for more than all
-  /// may hold together is ended: it could not go on without that frame.
+  /// Counts what is there of a frame in what the box holds. When that is more than all may hold together,
+  /// streams are ended: they could not go on without their frames.
   private mutating func holdPart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
-    guard self.stream(socket) === stream, sockets[Int(socket.rawValue)].phase == .open,
-      case let held = stream.deframer.heldBytes, held != stream.heldBytes
-    else { return }
+    guard self.stream(socket) === stream, sockets[Int(socket.rawValue)].phase == .open else {
+      return
+    }
+    if stream.part != stream.deframer.part {
+      stream.part = stream.deframer.part
+      stream.partBegan = now
+    }
+    let held = stream.deframer.heldBytes
+    guard held != stream.heldBytes else { return }
     let isMore = held > stream.heldBytes
     heldBytes += held - stream.heldBytes
     stream.heldBytes = held
-    guard isMore, heldBytes > Int(clamping: limits.receiveBytes), let slot = owner(socket),
-      connections[slot].hasSession
-    else { return }
+    let excess = heldBytes - Int(clamping: limits.receiveBytes)
+    if isMore, excess > 0 { endSlowest(toFree: excess, at: now) }
+  }
+
+  /// Ends the streams whose parts came most slowly, and not the one that happens to need room: else who
+  /// begins many frames and goes on with none would keep all others from theirs. So much is freed beyond
+  /// what is needed that all streams need not be looked at again soon.
+  private mutating func endSlowest(toFree excess: Int, at now: Instant) {
+    var parts: [(pace: UInt64, socket: SocketID)] = []
+    var left = excess
+    for index in 0..<sockets.count {
+      guard sockets[index].phase == .open, let stream = sockets[index].stream, stream.heldBytes > 0
+      else { continue }
+      parts.append((stream.pace(at: now), SocketID(rawValue: UInt32(index))))
+      left += stream.heldBytes / 16
+    }
+    parts.sort { $0.pace < $1.pace }
+    for part in parts where left > 0 {
+      left -= stream(part.socket)?.heldBytes ?? 0
+      endForMemory(part.socket, at: now)
+    }
+  }
+
+  private mutating func endForMemory(_ socket: SocketID, at now: Instant) {
+    guard let slot = owner(socket), connections[slot].hasSession else { return }
     drop(.memory, slot)
     if connections[slot].phase == .closing {
       finishClosing(slot, at: now)
@@ -98,6 +126,15 @@ extension Endpoint {
   mutating func holdNothing(_ stream: StreamState) {
     heldBytes -= stream.heldBytes
     stream.heldBytes = 0
+    stream.part = 0
     stream.deframer = StreamDeframer()
+  }
+}
+
+extension StreamState {
+  /// Bytes a second of a part of a frame, which has a second for nothing.
+  fileprivate func pace(at now: Instant) -> UInt64 {
+    let milliseconds = 1000 + now.since(partBegan).nanoseconds / 1_000_000
+    return UInt64(deframer.partBytes) * 1000 / milliseconds
   }
 }

@@ -96,6 +96,7 @@ extension Endpoint {
   package mutating func setLimits(_ limits: BoxLimits) -> Bool {
     guard limits.isValid else { return false }
     self.limits = limits
+    repeatMemory.most = Int(clamping: limits.receiveBytes)
     boxHasRoom()
     return true
   }

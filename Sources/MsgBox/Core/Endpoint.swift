@@ -83,6 +83,7 @@ package struct Endpoint: ~Copyable {
   /// Connections that were refused because the box was at its marks.
   var awaitingBox = FIFO<ReadyConnection>()
   var limits = BoxLimits()
+  package let repeatMemory = RepeatMemory(most: Int(clamping: BoxLimits().receiveBytes))
   /// Listeners and clients whose program takes no more messages.
   var fullReceivers = 0
   /// An owner keeps messages for later, and tells how many.

@@ -41,8 +41,15 @@ package struct ReplyCache: ~Copyable {
   private var ages = RingAges()
   private var table = Block<Entry>()
   private var newestAt = Instant(nanoseconds: 0)
+  /// What it has grown by is taken from here.
+  private let memory: RepeatMemory?
+  private var taken = 0
 
-  package init() {}
+  package init(memory: RepeatMemory? = nil) {
+    self.memory = memory
+  }
+
+  deinit { memory?.give(taken) }
 
   /// What ring and table occupy.
   package var heldBytes: Int { ring.count + table.count * MemoryLayout<Entry>.stride }
@@ -55,13 +62,17 @@ package struct ReplyCache: ~Copyable {
     ring.isEmpty || now.since(newestAt) >= ReplyCache.lifetime
   }
 
-  /// Keeps a reply that is sent now. One of more than 65535 bytes is not kept.
+  /// Keeps a reply that is sent now. One of more than 65535 bytes is not kept,
+  /// nor one for which there is no memory.
   @inline(__always)
   package mutating func add(
     messageID: UInt32, replyID: UInt16, bytes: Span<UInt8>, at now: Instant
   ) {
     guard let count = UInt16(exactly: bytes.count) else { return }
-    if !hasRoom(bytes.count) { makeRoom(bytes.count, at: now) }
+    if !hasRoom(bytes.count) {
+      makeRoom(bytes.count, at: now)
+      guard bytes.count <= ring.count else { return }
+    }
     if !hasPlace(messageID, at: now) { makePlace(messageID, at: now) }
     table[Int(messageID)] = Entry(
       messageID: messageID, replyID: replyID, count: count, position: written, madeAt: now,
@@ -106,7 +117,9 @@ package struct ReplyCache: ~Copyable {
   private mutating func makeRoom(_ count: Int, at now: Instant) {
     if ring.isEmpty { ring = Block(repeating: 0, count: ReplyCache.leastBytes) }
     if hasRoom(count) { return }
-    while ring.count < ReplyCache.maxBytes, count > ring.count || overwritesYoung(count, at: now) {
+    while ring.count < ReplyCache.maxBytes, count > ring.count || overwritesYoung(count, at: now),
+      takeMemory(ring.count)
+    {
       doubleRing()
     }
     let entered = quarters(count)
@@ -162,13 +175,20 @@ package struct ReplyCache: ~Copyable {
   @inline(never)
   private mutating func makePlace(_ messageID: UInt32, at now: Instant) {
     if table.isEmpty { table = Block(repeating: Entry(), count: ReplyCache.leastEntries) }
-    while !hasPlace(messageID, at: now) {
+    while !hasPlace(messageID, at: now), takeMemory(table.count * MemoryLayout<Entry>.stride) {
       var entries = Block(repeating: Entry(), count: table.count * 2)
       swap(&entries, &table)
       for place in 0..<entries.count where isValid(entries[place], at: now) {
         table[Int(entries[place].messageID)] = entries[place]
       }
     }
+  }
+
+  /// False if the box has no room for so many more bytes.
+  private mutating func takeMemory(_ bytes: Int) -> Bool {
+    guard memory?.take(bytes) ?? true else { return false }
+    taken += bytes
+    return true
   }
 
   @inline(__always)

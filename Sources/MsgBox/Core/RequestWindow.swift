@@ -3,7 +3,7 @@
 ///
 /// Ids are compared by serial arithmetic (RFC 1982). The window ends with the largest id; what lies
 /// before it counts as received, because nobody can tell. It begins with 1024 ids and is doubled,
-/// up to 1 048 576, while ids younger than 10 s would leave it.
+/// up to 1 048 576, while ids younger than 10 s would leave it and the box has memory for that.
 package struct RequestWindow: ~Copyable {
   package static let leastSize = 1024
   package static let maxSize = 1_048_576
@@ -18,15 +18,23 @@ package struct RequestWindow: ~Copyable {
   /// The size is 2 to the power of it.
   private var sizeBits: UInt32 = 10
   private var ages = RingAges()
+  /// What it has grown by is taken from here.
+  private let memory: RepeatMemory?
+  private var taken = 0
 
-  package init() {}
+  package init(memory: RepeatMemory? = nil) {
+    self.memory = memory
+  }
+
+  deinit { memory?.give(taken) }
 
   /// A window for a session whose first request to arrive has this id. Ids count from 0, other
   /// messages have some of them, and up to 65535 requests may be on their way at once: those not far
   /// before it are not old, only late.
-  package init(startingWith id: UInt32, at now: Instant) {
+  package init(startingWith id: UInt32, memory: RepeatMemory? = nil, at now: Instant) {
+    self.memory = memory
     var size = RequestWindow.leastSize
-    while size <= Int(min(id, UInt32(UInt16.max))) {
+    while size <= Int(min(id, UInt32(UInt16.max))), takeDouble(size) {
       size *= 2
       sizeBits += 1
     }
@@ -162,10 +170,17 @@ package struct RequestWindow: ~Copyable {
 
   private mutating func grow(for id: UInt32, at now: Instant) {
     while size < RequestWindow.maxSize,
-      ages.overwritesYoung(from: quarter, entering: quarters(to: id), at: now)
+      ages.overwritesYoung(from: quarter, entering: quarters(to: id), at: now), takeDouble(size)
     {
       double()
     }
+  }
+
+  /// Takes what a window of `size` ids needs to be doubled; false if the box has no room for it.
+  private mutating func takeDouble(_ size: Int) -> Bool {
+    guard memory?.take(size / 8) ?? true else { return false }
+    taken += size / 8
+    return true
   }
 
   /// Doubles the window. What lay before it is not known, so it stays noted as received.

@@ -29,6 +29,8 @@ package struct StreamDeframer {
   private var partial: [UInt8] = []
   /// Of the frame that was returned last, and came in pieces.
   private var whole: [UInt8] = []
+  /// How many frames have come in pieces, the one at hand included; wraps.
+  private(set) var part: UInt32 = 0
 
   package init() {}
 
@@ -37,6 +39,9 @@ package struct StreamDeframer {
 
   /// The memory of what came behind the head of a frame that is not complete.
   package var heldBytes: Int { partial.capacity }
+
+  /// What came behind the head of a frame that is not complete.
+  var partBytes: Int { partial.count }
 
   /// Bytes behind the head of a frame that are still to come; 0 if its head is not complete.
   package var missingBytes: Int { head.map { $0.rest - partial.count } ?? 0 }
@@ -144,6 +149,7 @@ package struct StreamDeframer {
       if FrameHead.checkLength(prefix.span, maxMessage: maxMessage) == false { throw .malformed }
     }
     head = try FrameHead(prefix.span)
+    part &+= 1
     prefix.removeAll(keepingCapacity: true)
   }
 }

@@ -372,6 +372,39 @@ struct StreamTests {
     pair.finish()
   }
 
+  @Test("Streams that begin frames and do not go on make room for one that does")
+  func slowParts() throws {
+    let pair = try Pair(.tcp)
+    var limits = BoxLimits()
+    limits.receiveBytes = 1_000_000
+    let isSet = pair.server.endpoint.setLimits(limits)
+    #expect(isSet)
+    let host = pair.simulation.addNode("host")
+    let slow = try (UInt64(0)..<14).map { index in
+      let stream = try #require(RawStream(from: host, to: pair.address))
+      #expect(stream.shakeHands(own: 100 + index))
+      stream.send(
+        RawPacket.u32(900_008) + RawPacket.header(.oneWay) + [UInt8](repeating: 1, count: 66_000))
+      return stream
+    }
+    pair.run(for: .seconds(5))
+    let held = pair.server.endpoint.census.incompleteBytes
+    #expect(held > 900_000)
+    pair.client.streamPiece = 10_000
+    let message = [UInt8](repeating: 1, count: 450_000)
+    for _ in 0..<4 {
+      // One right behind the other.
+      for _ in 0..<2 { #expect(pair.client.send(message, to: pair.up) == .ok) }
+      pair.run(for: .seconds(5))
+    }
+    #expect(pair.server.log.all(.message).count { $0.bytes == message } == 8)
+    #expect(pair.client.log.count(.connectionClosed) == 0)
+    #expect(pair.server.log.all(.connectionClosed).allSatisfy { $0.handle != pair.down })
+    #expect(slow.contains { $0.frames.last?[1] == 4 }, "one was closed")
+    for stream in slow { stream.close() }
+    pair.finish()
+  }
+
   @Test("Streams that begin large frames hold little, and what they hold is counted")
   func begunFrames() throws {
     let server = try startServer()

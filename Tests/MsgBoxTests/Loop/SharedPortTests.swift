@@ -1,5 +1,7 @@
 import CMsgBox
+import Foundation
 import MsgBox
+import Synchronization
 import Testing
 
 /// Listeners that share a port (`share_port`).
@@ -294,6 +296,55 @@ import Testing
     return failures
   }
 
+  @Test(
+    "Loops of several threads share a port, and each serves those who come to it",
+    arguments: [Transport.udp, .tcp])
+  func loopsOfThreads(transport: Transport) throws {
+    let threads = 4
+    let first = try TestLoop()
+    let (_, port) = try first.listening(transport, loopback, shared)
+    let locator = Locator(transport: transport, host: loopback, port: port)
+    let (steps, served, ended) = (Tally(), Tally(), Tally())
+    let options = shared
+    for _ in 0..<threads {
+      Thread.detachNewThread {
+        served.add((try? Self.serveAndAsk(locator, options, steps, of: threads)) ?? 0)
+        ended.add(1)
+      }
+    }
+    // Who has chosen the port leaves it before the first client comes.
+    try run([first]) { steps.count >= threads }
+    first.loop.shutDown()
+    steps.add(1)
+    let idle = try TestLoop()
+    try run([idle]) { ended.count == threads }
+    #expect(served.count == threads * 5)
+  }
+
+  /// Listens in its own thread, sends to whoever serves the port, and leaves with the others.
+  private static func serveAndAsk(
+    _ locator: Locator, _ options: ConnectionOptions, _ steps: Tally, of threads: Int
+  ) throws -> Int {
+    let (server, client) = (try TestLoop(), try TestLoop())
+    server.react = { loop, seen in
+      guard seen.kind == .message else { return }
+      _ = loop.endpoint.send(seen.bytes.span, to: seen.handle, at: loop.now)
+    }
+    client.react = { loop, seen in
+      guard seen.kind == .connectionSetup else { return }
+      _ = loop.endpoint.send([1, 2].span, to: seen.handle, at: loop.now)
+    }
+    _ = server.listen(locator, options)
+    try run([server]) { server.count(.listening) == 1 }
+    steps.add(1)
+    try run([server, client]) { steps.count > threads }
+    for _ in 0..<5 { _ = client.connect(locator, options) }
+    try run([server, client]) { client.count(.message) == 5 }
+    steps.add(1)
+    try run([server, client]) { steps.count > 2 * threads }
+    return server.count(.connectionReady)
+  }
+
   @Test("A process without a shared port closes sockets as ever")
   func unshared() throws {
     let (loops, listeners, _) = try listen(1, .udp)
@@ -310,4 +361,11 @@ private final class Kept {
   let socket: OpenSocket
   init(_ socket: consuming OpenSocket) { self.socket = socket }
   var steering: UInt8 { socket.steering }
+}
+
+/// Counts what several threads do.
+private final class Tally: Sendable {
+  private let sum = Atomic(0)
+  var count: Int { sum.load(ordering: .acquiring) }
+  func add(_ number: Int) { sum.add(number, ordering: .acquiringAndReleasing) }
 }
