@@ -5,19 +5,20 @@ extension MessageBox {
   /// is without limit.
   func runForC(_ timeout: Int32) -> Int32 {
     let limit = timeout < 0 ? nil : Interval.milliseconds(UInt64(timeout))
-    switch loop.turn(timeout: limit, deliver: { self.deliver($0, $1) }) {
+    let number = number
+    switch loop.turn(timeout: limit, deliver: { Self.deliver($0, $1, box: number) }) {
     case .success(let count): return Int32(clamping: count)
     case .failure(let status): return status.rawValue
     }
   }
 
-  private func deliver(_ event: CoreEvent, _ bytes: RawSpan) {
+  private static func deliver(_ event: CoreEvent, _ bytes: RawSpan, box: UInt32) {
     let handler = event.userWords.handler
     typealias Callback = @convention(c) (UnsafePointer<msg_Event>?) -> Void
     guard handler != 0, let callback = unsafe unsafeBitCast(handler, to: Callback?.self)
     else { return }
     unsafe bytes.withUnsafeBytes { buffer in
-      var forC = unsafe msg_Event(event, buffer, box: number)
+      var forC = unsafe msg_Event(event, buffer, box: box)
       unsafe withUnsafePointer(to: &forC) { unsafe callback($0) }
     }
   }

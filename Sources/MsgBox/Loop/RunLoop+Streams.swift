@@ -116,11 +116,12 @@ extension RunLoop {
   }
 
   func serveStream(
-    _ socket: LoopSocket, _ readiness: Readiness, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, _ readiness: Readiness, at polledAt: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     if readiness.contains(.writable) && socket.isBlocked {
       setBlocked(socket, false)
-      writeStream(socket.id)
+      writeStream(socket.id, at: polledAt)
     }
     guard socket.isOpen, !socket.hasFailed else { return .drained }
     if socket.hasReadEnd {
@@ -139,23 +140,24 @@ extension RunLoop {
       }
       return .drained
     }
-    return readStream(socket, deliver)
+    return readStream(socket, at: polledAt, deliver)
   }
 
   /// Reads while a read fills its room, up to a limit; streams with more come again after the
   /// others.
   private func readStream(
-    _ socket: LoopSocket, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
     let buffer = streamBuffer ?? StreamBuffer(capacity: Self.streamReadBytes)
     streamBuffer = buffer
+    var readAt = polledAt
     for _ in 0..<Self.streamReads {
       guard endpoint.mayRead(socket.id) else {
         settle(deliver)
         return .drained
       }
       do throws(Errno) {
-        let isFull = try readOnce(socket, buffer, deliver)
+        let isFull = try readOnce(socket, buffer, at: readAt, deliver)
         guard isFull, socket.isOpen, !socket.isPaused, !isEnding else { return .drained }
       } catch {
         guard error != .wouldBlock else { return .drained }
@@ -163,7 +165,8 @@ extension RunLoop {
         settle(deliver)
         return .drained
       }
-      if now >= turnEnds { break }
+      readAt = now
+      if readAt >= turnEnds { break }
     }
     return .more
   }
@@ -171,7 +174,8 @@ extension RunLoop {
   /// Reads once, straight into a large message if a part of one is there. Returns whether there may
   /// be more; false at the end.
   private func readOnce(
-    _ socket: LoopSocket, _ buffer: StreamBuffer, _ deliver: (CoreEvent, RawSpan) -> Void
+    _ socket: LoopSocket, _ buffer: StreamBuffer, at readAt: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
   ) throws(Errno) -> Bool {
     let isDirect = endpoint.missingBytes(of: socket.id) > 0
     var room = 0
@@ -189,7 +193,7 @@ extension RunLoop {
       settle(deliver)
       return false
     }
-    if count > room { receive(count - room, of: buffer, socket, deliver) }
+    if count > room { receive(count - room, of: buffer, socket, at: readAt, deliver) }
     socket.expectsLarge = isDirect || endpoint.missingBytes(of: socket.id) > 0
     return count == room + limit
   }
@@ -217,15 +221,14 @@ extension RunLoop {
 
   /// Gives bytes of the buffer to the core, and what comes of them to the user while they are there.
   private func receive(
-    _ count: Int, of buffer: StreamBuffer, _ socket: LoopSocket,
+    _ count: Int, of buffer: StreamBuffer, _ socket: LoopSocket, at readAt: Instant,
     _ deliver: (CoreEvent, RawSpan) -> Void
   ) {
-    let at = now
     buffer.withBytes(count) { bytes in
       var offset = 0
       while offset < bytes.count, socket.isOpen, !isEnding {
         let rest = bytes.extracting(offset..<bytes.count)
-        offset += endpoint.receiveStream(rest, on: socket.id, at: at, events: Self.eventsAtOnce)
+        offset += endpoint.receiveStream(rest, on: socket.id, at: readAt, events: Self.eventsAtOnce)
         settle(rest, deliver)
       }
     }
