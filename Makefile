@@ -29,7 +29,7 @@ SWIFT_SOURCES := $(shell find Sources/MsgBox -name '*.swift' | LC_ALL=C sort)
 C_SOURCES := $(shell find Sources/CMsgBox -name '*.c' | LC_ALL=C sort)
 C_OBJECTS := $(C_SOURCES:Sources/CMsgBox/%.c=$(BUILD)/embedded/%.o)
 C_EXAMPLES := $(patsubst examples/c/%.c,$(BUILD)/examples/%,$(wildcard examples/c/*.c))
-OBJECTS := $(BUILD)/embedded/MsgBox.o $(C_OBJECTS)
+OBJECTS := $(patsubst $(BUILD)/embedded/%,$(BUILD)/placed/%,$(BUILD)/embedded/MsgBox.o $(C_OBJECTS))
 EXPORTS = $(shell scripts/header-functions)
 
 # The features of Package.swift, which is the one place that lists them.
@@ -172,6 +172,10 @@ $(BUILD)/embedded/MsgBox.o: $(SWIFT_SOURCES) $(sort $(dir $(SWIFT_SOURCES))) $(H
 $(BUILD)/embedded/%.o: Sources/CMsgBox/%.c $(HEADERS) Makefile | tools
 	@mkdir -p $(@D)
 	$(CC) $(SHIM_FLAGS) -c $< -o $@
+
+$(BUILD)/placed/%.o: $(BUILD)/embedded/%.o scripts/place-hot scripts/hot-functions
+	@mkdir -p $(@D)
+	SWIFT="$(SWIFT)" OBJCOPY="$(OBJCOPY)" scripts/place-hot $< $@
 
 $(BUILD)/lib/$(SONAME): $(OBJECTS) scripts/exports.map
 	@mkdir -p $(@D)

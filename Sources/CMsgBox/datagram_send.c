@@ -81,14 +81,8 @@ static void describe(
 // Sends messages; returns how many left. One alone is cheaper by a simpler call.
 static int64_t send_messages(int32_t fd, struct mmsghdr *headers, uint32_t count) {
   const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-  const struct msghdr *header = &headers->msg_hdr;
   if (count != 1) return sendmmsg(fd, headers, count, flags);
-  ssize_t sent = header->msg_controllen > 0
-                     ? sendmsg(fd, header, flags)
-                     : sendto(
-                           fd, header->msg_iov->iov_base, header->msg_iov->iov_len, flags,
-                           header->msg_name, header->msg_namelen);
-  return sent < 0 ? -1 : 1;
+  return sendmsg(fd, &headers->msg_hdr, flags) < 0 ? -1 : 1;
 }
 
 // Sends the datagrams first ..< end, in trains if they may be; returns how many left, or a negated error.
@@ -120,10 +114,27 @@ static int is_of_another(int32_t error) {
          error == ENETUNREACH || error == EHOSTDOWN || error == ENETDOWN || error == EPROTO;
 }
 
+// Sends one datagram that needs no more than an address, or that of its socket's peer.
+static int32_t send_one(
+    const cmsgbox_batch *batch, const cmsgbox_datagram *datagram, int32_t fd, int32_t ipv6,
+    int32_t connected) {
+  const uint8_t *bytes = batch->out_bytes + datagram->offset;
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  cmsgbox_sockaddr name;
+  socklen_t length = connected ? 0 : cmsgbox_to_sockaddr(&datagram->remote, ipv6, &name);
+  int64_t sent = CMSGBOX_SYSCALL(
+      CMSGBOX_CALL_SEND_BATCH,
+      sendto(fd, bytes, datagram->count, flags, connected ? NULL : &name.any, length));
+  return sent < 0 ? (int32_t)sent : 1;
+}
+
 int32_t cmsgbox_batch_send(
     cmsgbox_batch *batch, int32_t fd, uint32_t first, uint32_t count, int32_t ipv6,
     int32_t connected, int32_t *in_trains) {
   if (first >= CMSGBOX_BATCH || count == 0 || count > CMSGBOX_BATCH - first) return -EINVAL;
+  const cmsgbox_datagram *lead = &batch->datagrams[first];
+  if (count == 1 && (connected || (lead->local.high == 0 && lead->local.low == 0)))
+    return send_one(batch, lead, fd, ipv6, connected);
   count = (uint32_t)cmsgbox_fault_limit(CMSGBOX_CALL_SEND_BATCH, count);
   uint32_t end = first + count;
   int32_t left = send_range(batch, fd, first, end, ipv6, connected, *in_trains);

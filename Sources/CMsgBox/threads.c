@@ -86,6 +86,12 @@ void cmsgbox_set_latest_box(uint32_t number, void *box) {
   latest.number = number;
 }
 
+static _Thread_local void *default_box;
+
+void *cmsgbox_default_box(void) { return default_box; }
+
+void cmsgbox_set_default_box(void *box) { default_box = box; }
+
 static uint32_t forks;
 static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
 
@@ -93,6 +99,7 @@ static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
 static void count_fork(void) {
   forks++;
   latest.box = NULL;
+  default_box = NULL;
 }
 
 static void register_count_fork(void) { pthread_atfork(NULL, NULL, count_fork); }

@@ -21,6 +21,10 @@ uint32_t cmsgbox_forks(void);
 void *cmsgbox_latest_box(uint32_t number);
 void cmsgbox_set_latest_box(uint32_t number, void *box);
 
+// The default box of this thread: NULL if it has none, and in a forked process. As above.
+void *cmsgbox_default_box(void);
+void cmsgbox_set_default_box(void *box);
+
 // Boxes are numbered 1...2^24-1 by cmsgbox_next_box and never share a number. The register knows which of
 // them are alive anywhere in the process. Any thread, no locks.
 void cmsgbox_register_box(uint32_t number);

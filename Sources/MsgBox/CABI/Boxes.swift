@@ -8,7 +8,7 @@ public import CMsgBox
 /// `msg_default_box` of `msgbox.h`.
 @_cdecl("msg_default_box") @implementation
 public func msg_default_box() -> msg_Box {
-  let box = try? ThreadBoxes.currentOrNew.defaultBox()
+  let box = try? ThreadBoxes.defaultBox
   return msg_Box(number: box?.number ?? 0)
 }
 
@@ -18,7 +18,7 @@ public func msg_listen(
   _ address: UnsafePointer<CChar>!, _ callback: msg_Callback!
 ) -> msg_Conn {
   guard let callback = unsafe callback,
-    let box = try? ThreadBoxes.currentOrNew.defaultBox()
+    let box = try? ThreadBoxes.defaultBox
   else { return msg_Conn(id: 0) }
   return unsafe begin(box, address, callback, nil, MessageBox.listen)
 }
@@ -29,7 +29,7 @@ public func msg_connect(
   _ address: UnsafePointer<CChar>!, _ callback: msg_Callback!
 ) -> msg_Conn {
   guard let callback = unsafe callback,
-    let box = try? ThreadBoxes.currentOrNew.defaultBox()
+    let box = try? ThreadBoxes.defaultBox
   else { return msg_Conn(id: 0) }
   return unsafe begin(box, address, callback, nil, MessageBox.connect)
 }
@@ -80,7 +80,7 @@ private func begin(
 @_cdecl("msg_runloop") @implementation
 public func msg_runloop(_ timeout: Int32) -> Int32 {
   do throws(MessageError) {
-    return try ThreadBoxes.currentOrNew.defaultBox().runForC(timeout)
+    return try ThreadBoxes.defaultBox.runForC(timeout)
   } catch {
     return error.code.number
   }

@@ -36,6 +36,7 @@ final class ThreadBoxes {
     let reference = unsafe Unmanaged<ThreadBoxes>.fromOpaque(value)
     let boxes = unsafe reference.takeUnretainedValue()
     cmsgbox_set_latest_box(0, nil)
+    cmsgbox_set_default_box(nil)
     if boxes.forks == cmsgbox_forks() {
       boxes.closeAll()
     } else if !boxes.boxes.isEmpty {
@@ -66,11 +67,21 @@ final class ThreadBoxes {
     return box
   }
 
-  /// The default box, made on first use, and again on the first use after it was destroyed.
-  func defaultBox() throws(MessageError) -> MessageBox {
-    if let madeByDefault { return madeByDefault }
-    let box = try makeBox()
+  /// The default box of the calling thread, made on first use, and again on the first use after it
+  /// was destroyed.
+  static var defaultBox: MessageBox {
+    @inline(__always) get throws(MessageError) {
+      guard let known = unsafe cmsgbox_default_box() else { return try currentOrNew.findDefault() }
+      return unsafe Unmanaged<MessageBox>.fromOpaque(known).takeUnretainedValue()
+    }
+  }
+
+  @inline(never)
+  private func findDefault() throws(MessageError) -> MessageBox {
+    let box: MessageBox
+    if let madeByDefault { box = madeByDefault } else { box = try makeBox() }
     madeByDefault = box
+    unsafe cmsgbox_set_default_box(Unmanaged.passUnretained(box).toOpaque())
     return box
   }
 
@@ -81,7 +92,10 @@ final class ThreadBoxes {
   func destroy(_ box: MessageBox) {
     cmsgbox_set_latest_box(0, nil)
     boxes[box.number] = nil
-    if madeByDefault === box { madeByDefault = nil }
+    if madeByDefault === box {
+      madeByDefault = nil
+      cmsgbox_set_default_box(nil)
+    }
     box.close()
   }
 }

@@ -321,6 +321,9 @@ extension Endpoint {
     hasNews || hasOutput ? Instant(nanoseconds: 0) : nextTimer
   }
 
+  /// Whether the time at which a datagram is sent is the beginning of a measurement.
+  package var measuresSending: Bool { outboxPool.inUse > 0 }
+
   /// Whether something waits to be sent on a socket that is not blocked.
   package var hasOutput: Bool { hasDatagrams || !readyStreams.isEmpty }
 

@@ -86,7 +86,7 @@ extension Endpoint {
 
   private mutating func takePlace(_ slot: Int) {
     connections[slot].flags.insert(.isReady)
-    join(readyEntry(slot), connections[slot].traffic)
+    join(readyEntry(slot))
   }
 
   /// A connection as lists name it, so that it is told from the next one in its slot.
@@ -99,13 +99,16 @@ extension Endpoint {
   /// Its socket takes more again.
   mutating func unpark(_ entry: ReadyConnection) {
     guard connections.contains(Int(entry.slot), generation: entry.generation) else { return }
-    join(entry, connections[Int(entry.slot)].traffic)
+    join(entry)
   }
 
   /// Puts a connection behind the others of this round; if it has had its share of that, of the
   /// next.
-  private mutating func join(_ entry: ReadyConnection, _ traffic: Traffic?) {
-    if let traffic, traffic.round == round, traffic.deficit <= 0 {
+  private mutating func join(_ entry: ReadyConnection) {
+    let traffic = unsafe borrowedTraffic(Int(entry.slot))
+    let hasHadItsShare =
+      unsafe traffic?._withUnsafeGuaranteedRef { $0.round == round && $0.deficit <= 0 } ?? false
+    if hasHadItsShare {
       nextRound.append(entry)
     } else {
       ready.append(entry)
@@ -203,29 +206,35 @@ extension Endpoint {
         sockets[Int(socket.rawValue)].waitingForMore().parked.append(entry)
         continue
       }
-      if traffic.round != round {
-        traffic.round = round
-        // What a blocked socket kept it from using in an earlier round is gone.
-        traffic.deficit = min(traffic.deficit, 0) + Self.quantum
-      }
-      guard let datagram = nextDatagram(slot, traffic, at: now) else {
-        leave(slot, traffic, at: now)
-        continue
-      }
-      turnDatagramsLeft -= 1
-      traffic.deficit -= datagram.count
-      connections[slot].lastSent = now
-      let transmit = Transmit(
-        socket: socket, remote: connections[slot].remote, local: connections[slot].sendLocal,
-        count: give(datagram, to: &buffer))
-      if traffic.isFlushed {
-        leave(slot, traffic, at: now)
-      } else {
-        join(entry, traffic)
-      }
-      return transmit
+      if let transmit = next(entry, traffic, into: &buffer, at: now) { return transmit }
     }
     return nil
+  }
+
+  /// The next datagram of a connection whose turn it is; nil if it has none.
+  @inline(__always)
+  private mutating func next(
+    _ entry: ReadyConnection, _ traffic: Traffic, into buffer: inout MutableSpan<UInt8>,
+    at now: Instant
+  ) -> Transmit? {
+    let slot = Int(entry.slot)
+    if traffic.round != round {
+      traffic.round = round
+      // What a blocked socket kept it from using in an earlier round is gone.
+      traffic.deficit = min(traffic.deficit, 0) + Self.quantum
+    }
+    guard let datagram = nextDatagram(slot, traffic, at: now) else {
+      leave(slot, traffic, at: now)
+      return nil
+    }
+    turnDatagramsLeft -= 1
+    traffic.deficit -= datagram.count
+    connections[slot].lastSent = now
+    let transmit = Transmit(
+      socket: connections[slot].socket, remote: connections[slot].remote,
+      local: connections[slot].sendLocal, count: give(datagram, to: &buffer))
+    if traffic.isFlushed { leave(slot, traffic, at: now) } else { join(entry) }
+    return transmit
   }
 
   /// A connection has nothing to send now, and so no claim on later rounds.

@@ -126,15 +126,19 @@
     nonmutating set { bound.trains = newValue }
   }
 
-  /// Of a UDP socket: whether it has mostly one datagram when it is ready. To ask for more is tried
-  /// again after some.
-  var expectsOne: Bool { bound.onesInRow >= BoundSocket.onesBelieved }
+  /// Of a UDP socket: what sending and receiving have to know, looked up at once.
+  var facts: DatagramFacts {
+    @inline(__always) get {
+      let record = unsafe table.pointee.address(of: self)
+      return unsafe table.pointee.bounds[record.pointee.bound].facts(
+        record.pointee.fd, isConnected: record.pointee.role == .connectedDatagram)
+    }
+  }
 
-  /// Notes what a UDP socket had when it was ready.
-  func received(isOne: Bool) {
-    var ones = isOne ? bound.onesInRow + 1 : 0
-    if ones > BoundSocket.onesTrusted { ones = BoundSocket.onesBelieved - 1 }
-    bound.onesInRow = ones
+  /// Of a UDP socket: what it had when it was ready.
+  var arrivals: Arrivals {
+    get { bound.arrivals }
+    nonmutating _modify { yield &bound.arrivals }
   }
 
   /// What was polled from the core but not sent, oldest first; less than one batch.
@@ -154,6 +158,19 @@
   }
 }
 
+/// What is known of a UDP socket.
+struct DatagramFacts {
+  var fd: Int32
+  var isConnected: Bool
+  var isIPv6: Bool
+  var isWildcard: Bool
+  var isHolding: Bool
+  var hasBacklog: Bool
+  var arrivals: Arrivals
+  var local: Address
+  var remote: Address
+}
+
 /// What only a UDP socket or a listener has.
 private struct BoundSocket: ~Copyable {
   var local = Address.unspecified
@@ -163,16 +180,18 @@ private struct BoundSocket: ~Copyable {
   var trains = Trains()
   var held: [HeldDatagram] = []
   var backlog: [BacklogTrain] = []
-  /// Receptions in a row that brought one datagram.
-  var onesInRow = 0
-
-  /// After so many the next is expected to be one too.
-  static let onesBelieved = 8
-  /// After so many, 16 of which were expected, it is tried whether there is more.
-  static let onesTrusted = 24
+  var arrivals = Arrivals()
 
   /// That of no socket.
   init() {}
+
+  @inline(__always)
+  func facts(_ fd: Int32, isConnected: Bool) -> DatagramFacts {
+    DatagramFacts(
+      fd: fd, isConnected: isConnected, isIPv6: isIPv6, isWildcard: isWildcard,
+      isHolding: !held.isEmpty, hasBacklog: !backlog.isEmpty, arrivals: arrivals, local: local,
+      remote: remote)
+  }
 
   init(_ socket: borrowing OpenSocket) {
     local = socket.local

@@ -8,42 +8,78 @@ extension RunLoop {
   /// After so many datagrams in a row the turn looks at the clock.
   static let datagramsBetweenLooks = 64
 
-  /// Receives up to 64 batches, so that others get a turn. Of a socket that has had one datagram
-  /// at a time for a while just that one is received: to ask for more would cost the system a
-  /// quarter more.
+  /// Receives what a socket has, or of one that has had one datagram at a time for a while just
+  /// that one.
   func receiveDatagrams(
     _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    guard !socket.hasBacklog else { return .more }
-    var receivedAt = polledAt
+    let facts = socket.facts
+    guard !facts.hasBacklog else { return .more }
     unlooked = 0
-    let expectsOne = socket.expectsOne && drain.isFresh(at: polledAt)
+    guard facts.arrivals.expectsOne, drain.isFresh(at: polledAt) else {
+      return receiveAll(socket, at: polledAt, deliver)
+    }
+    do throws(Errno) {
+      let count = try receiveBatch(socket, most: 1)
+      if takeAll(count, of: socket, at: polledAt, deliver) { return .more }
+    } catch {
+      return goOn(socket, after: error, deliver)
+        ? receiveAll(socket, at: polledAt, deliver) : .drained
+    }
+    return socket.isOpen && !isEnding ? .served : .drained
+  }
+
+  /// Receives up to 64 batches, so that others get a turn.
+  private func receiveAll(
+    _ socket: LoopSocket, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Progress {
+    var receivedAt = polledAt
     for _ in 0..<64 {
       let count: Int
       do throws(Errno) {
-        count = try batch.receive(
-          from: socket.fd, isConnected: socket.isConnectedDatagram,
-          most: expectsOne ? 1 : DatagramBatch.receiveCapacity)
-        socket.received(isOne: count == 1 && batch.received(0).isOne)
+        count = try receiveBatch(socket, most: DatagramBatch.receiveCapacity)
       } catch {
-        guard error.isBounce else { return .drained }
-        if socket.isConnectedDatagram { bounced(socket, error) }
-        settle(deliver)
-        if socket.isOpen && !isEnding { continue }
+        if goOn(socket, after: error, deliver) { continue }
         return .drained
       }
-      for index in 0..<count where socket.isOpen && !isEnding {
-        if let rest = take(index, on: socket, at: receivedAt, deliver) {
-          keep(index..<count, from: rest, of: socket)
-          return .more
-        }
-      }
+      if takeAll(count, of: socket, at: receivedAt, deliver) { return .more }
       guard socket.isOpen, !isEnding, batch.isFull else { return .drained }
-      if expectsOne { return .served }
       guard let time = lookUp() else { return .more }
       receivedAt = time
     }
     return .more
+  }
+
+  /// Receives a batch, and notes what that says of the next one.
+  private func receiveBatch(_ socket: LoopSocket, most: Int) throws(Errno) -> Int {
+    let count = try batch.receive(
+      from: socket.fd, isConnected: socket.isConnectedDatagram, most: most)
+    socket.arrivals.came(isOne: count == 1 && batch.received(0).isOne)
+    return count
+  }
+
+  /// Whether receiving may go on at once after `error`.
+  private func goOn(
+    _ socket: LoopSocket, after error: Errno, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Bool {
+    guard error.isBounce else { return false }
+    if socket.isConnectedDatagram { bounced(socket, error) }
+    settle(deliver)
+    return socket.isOpen && !isEnding
+  }
+
+  /// Gives the trains of the batch to the core; true if there was no time for all.
+  private func takeAll(
+    _ count: Int, of socket: LoopSocket, at receivedAt: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Bool {
+    for index in 0..<count where socket.isOpen && !isEnding {
+      if let rest = take(index, on: socket, at: receivedAt, deliver) {
+        keep(index..<count, from: rest, of: socket)
+        return true
+      }
+    }
+    return false
   }
 
   /// Gives train `index` of the batch to the core. Returns where it had to stop for want of time.

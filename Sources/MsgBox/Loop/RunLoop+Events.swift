@@ -18,13 +18,6 @@ extension RunLoop {
     settle(Span(), deliver)
   }
 
-  /// The same; false if there was nothing.
-  func settleNews(_ deliver: (CoreEvent, RawSpan) -> Void) -> Bool {
-    guard endpoint.hasNews else { return false }
-    settle(deliver)
-    return true
-  }
-
   /// Events that may refer to input, which are among the first `least`, must be delivered before
   /// the next input. Others may wait, so that a program that makes a new event in each callback
   /// cannot hold the loop for ever.
@@ -78,7 +71,7 @@ extension RunLoop {
   /// so there are few.
   @inline(never)
   private func sendBurst() {
-    _ = sendQueued(at: now)
+    sendQueued(at: now)
     burst = burst &* 2
     burstMark = endpoint.queuedBytes + burst
   }

@@ -3,21 +3,26 @@ extension RunLoop {
   /// `deliver`.
   package func flush() {
     endpoint.beginTurn()
-    _ = sendQueued(at: now)
+    sendQueued(at: now)
   }
 
-  /// Sends within what is left of this turn's share; false if there was nothing to send.
-  func sendQueued(at now: Instant) -> Bool {
-    guard !sendsNothing, endpoint.hasOutput else { return false }
-    flushDatagrams(at: now)
-    guard !endpoint.readyStreams.isEmpty else { return true }
-    var time = self.now
+  /// Sends within what is left of this turn's share.
+  func sendQueued(at now: Instant) {
+    guard !sendsNothing else { return }
+    if endpoint.hasDatagrams { flushDatagrams(at: now) }
+    guard let id = endpoint.pollStream(at: now) else { return }
+    writeStream(id, at: now)
+    if !endpoint.readyStreams.isEmpty { writeStreams() }
+  }
+
+  /// Writes to the other streams, as long as there is time.
+  private func writeStreams() {
+    var time = now
     let ends = time + Self.sendBudget
     while time < ends, let id = endpoint.pollStream(at: time) {
       writeStream(id, at: time)
-      time = self.now
+      time = now
     }
-    return true
   }
 
   /// So many numbered datagrams that came may have their senders wait for the acknowledgement.
@@ -34,26 +39,48 @@ extension RunLoop {
     trackedAtFlush = endpoint.trackedReceived
     guard endpoint.hasDatagrams else { return }
     sentAt = now
+    guard let first = fill(0) else { return }
+    guard endpoint.hasDatagrams else { return sendAlone(first) }
+    flushBatches(first)
+  }
+
+  /// Sends the one datagram that was taken from the core.
+  private func sendAlone(_ transmit: Transmit) {
+    guard let socket = sockets[transmit.socket] else { return }
+    let facts = socket.facts
+    if !facts.isConnected { address(0, transmit, facts) }
+    if facts.isHolding { hold(0..<1, on: socket) } else { send(0..<1, on: socket) }
+  }
+
+  /// Sends what the core has queued behind a datagram that is in place already.
+  private func flushBatches(_ first: Transmit) {
+    var next: Transmit? = first
     var socket: LoopSocket?
     // Of the batch, those that are for this socket.
     var (first, end) = (0, 0)
-    while endpoint.hasDatagrams, let transmit = fill(end) {
+    while let transmit = next {
       if socket?.id != transmit.socket {
         if let socket { sendOrHold(first..<end, on: socket) }
         first = end
         socket = sockets[transmit.socket]
       }
-      guard let socket else { continue }
-      if !socket.isConnectedDatagram {
-        batch.address(
-          end, to: transmit.remote, from: socket.isWildcard ? transmit.local : .unspecified)
+      if let socket {
+        if !socket.isConnectedDatagram { address(end, transmit, socket.facts) }
+        end += 1
+        if end == DatagramBatch.capacity {
+          sendOrHold(first..<end, on: socket)
+          (first, end) = (0, 0)
+        }
       }
-      end += 1
-      guard end == DatagramBatch.capacity else { continue }
-      sendOrHold(first..<end, on: socket)
-      (first, end) = (0, 0)
+      next = endpoint.hasDatagrams ? fill(end) : nil
     }
     if let socket { sendOrHold(first..<end, on: socket) }
+  }
+
+  @inline(__always)
+  private func address(_ index: Int, _ transmit: Transmit, _ facts: DatagramFacts) {
+    batch.address(
+      index, to: transmit.remote, from: facts.isWildcard ? transmit.local : .unspecified)
   }
 
   /// Takes the next datagram from the core into place `index` of the batch.
@@ -73,9 +100,7 @@ extension RunLoop {
     var hasBounced = false
     while next < range.upperBound {
       do throws(Errno) {
-        next += try batch.send(
-          next..<range.upperBound, on: socket.fd, isIPv6: socket.isIPv6,
-          isConnected: socket.isConnectedDatagram, trains: &socket.trains)
+        next += try sendOnce(next..<range.upperBound, on: socket)
         hasBounced = false
       } catch {
         if error == .wouldBlock {
@@ -94,6 +119,20 @@ extension RunLoop {
         }
       }
     }
+  }
+
+  @inline(__always)
+  private func sendOnce(_ range: Range<Int>, on socket: LoopSocket) throws(Errno) -> Int {
+    let facts = socket.facts
+    // One alone is no train.
+    var none = Trains()
+    guard range.count > 1 else {
+      return try batch.send(
+        range, on: facts.fd, isIPv6: facts.isIPv6, isConnected: facts.isConnected, trains: &none)
+    }
+    return try batch.send(
+      range, on: facts.fd, isIPv6: facts.isIPv6, isConnected: facts.isConnected,
+      trains: &socket.trains)
   }
 
   private func hold(_ range: Range<Int>, on socket: LoopSocket) {

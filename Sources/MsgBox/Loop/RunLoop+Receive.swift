@@ -59,6 +59,10 @@ extension RunLoop {
   private func serve(
     _ count: Int, at polledAt: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
+    if count == 1 {
+      served = 0
+      return serve(poller.result(0), at: polledAt, deliver)
+    }
     // The system lists sockets in much the same order each time: those behind the last one served
     // come first.
     let first = count > 0 ? served % count : 0
@@ -66,12 +70,8 @@ extension RunLoop {
     var progress = Progress.drained
     var time = polledAt
     for step in 0..<count {
-      let (token, readiness) = poller.result((first + step) % count)
-      if token == .max {
-        takeAnswers(deliver)
-      } else if let socket = sockets[token: token] {
-        progress = max(progress, serve(socket, readiness, at: time, deliver))
-      }
+      let ready = poller.result((first + step) % count)
+      progress = max(progress, serve(ready, at: time, deliver))
       if isEnding || step + 1 == count { break }
       time = now
       if time >= turnEnds {
@@ -80,6 +80,18 @@ extension RunLoop {
       }
     }
     return progress
+  }
+
+  @inline(__always)
+  private func serve(
+    _ ready: (token: UInt64, readiness: Readiness), at polledAt: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Progress {
+    if let socket = sockets[token: ready.token] {
+      return serve(socket, ready.readiness, at: polledAt, deliver)
+    }
+    if ready.token == .max { takeAnswers(deliver) }
+    return .drained
   }
 
   private func serve(

@@ -34,7 +34,7 @@ extension RunLoop {
           return .drained
         }
       }
-      _ = settleNews(deliver)
+      if endpoint.hasNews { settle(deliver) }
     }
     return .more
   }

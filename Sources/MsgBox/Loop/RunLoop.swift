@@ -8,6 +8,9 @@ package final class RunLoop {
   /// for it, and for acknowledgements most of all.
   static let sendGap = Interval.milliseconds(1)
 
+  /// To what is due later than this the loop need not come to the millisecond.
+  static let near = Interval.milliseconds(10)
+
   /// About as much payload of small messages as a datagram carries.
   static let firstBurst = 896
 
@@ -110,7 +113,11 @@ package final class RunLoop {
   /// The time for a call of the program. In a turn, where each event may bring a call, the loop has
   /// just looked at the clock, and the coarse one tells if a handler took long: it is behind by a
   /// tick of the system at most.
-  package var callTime: Instant { isTurning ? max(lastLook, SystemClock.coarse) : now }
+  package var callTime: Instant { isTurning ? roughTime : now }
+
+  /// The time, at most a tick of the system behind, for a fifth of the cost. Never before the last
+  /// look at the clock, so right to what the loop has done since then while it is busy.
+  var roughTime: Instant { max(lastLook, SystemClock.coarse) }
 
   /// Runs one turn: sends what is queued, waits up to `timeout` (nil: without limit, zero: not at
   /// all) for something to happen, receives, runs the timers that are due and delivers the events.
@@ -125,21 +132,22 @@ package final class RunLoop {
     guard !hasEnded else { return .failure(.ended) }
     isTurning = true
     delivered = 0
-    // The clock is read again only behind what may take long.
-    var time = now
-    turnEnds = time + Self.budget
+    // One look at the clock, behind the wait, is enough for most turns.
+    let began = roughTime
+    turnEnds = began + Self.budget
     endpoint.beginTurn()
-    resumeListeners()
-    if settleNews(deliver) { time = now }
-    if sendQueued(at: time) { time = now }
+    if pauseEnds != nil { resumeListeners() }
+    if endpoint.hasNews { settle(deliver) }
+    if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : began) }
     burst = Self.firstBurst
     burstMark = endpoint.queuedBytes + burst
-    let failure = receive(wait: waitMilliseconds(timeout, at: time), deliver)
-    time = now
-    runTimers(at: time)
-    if settleNews(deliver) { time = now }
-    _ = sendQueued(at: time)
-    noteDrops()
+    let due = nextDue
+    let failure = receive(wait: waitMilliseconds(timeout, until: due, from: began), deliver)
+    let time = roughTime
+    if let due, due <= time { runTimers(at: time) }
+    if endpoint.hasNews { settle(deliver) }
+    if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : time) }
+    if log != nil { noteDrops() }
     isTurning = false
     if isEnding { finishShutDown() }
     if let failure { return .failure(failure.status) }
@@ -197,17 +205,26 @@ package final class RunLoop {
     return min(deadline, pauseEnds)
   }
 
-  /// How long a poll may wait; -1 is without limit.
-  private func waitMilliseconds(_ timeout: Interval?, at now: Instant) -> Int32 {
+  /// How long a poll may wait for what is due at `due`, if the turn began at `began`; -1 is without
+  /// limit.
+  private func waitMilliseconds(
+    _ timeout: Interval?, until due: Instant?, from began: Instant
+  ) -> Int32 {
     guard delivered == 0, !isEnding else { return 0 }
     var limit = timeout
-    if let due = nextDue?.since(now) { limit = min(due, limit ?? due) }
+    if let due {
+      var left = due.since(began)
+      // What is near is waited for exactly.
+      if left < Self.near { left = due.since(now) }
+      limit = min(left, limit ?? left)
+    }
     guard let limit else { return -1 }
     return Int32(clamping: limit.millisecondsRoundedUp)
   }
 
+  /// Runs the timers that are due. Those that were set since the wait may be the next turn's.
   private func runTimers(at now: Instant) {
-    guard !isEnding, let due = endpoint.nextTimer, due <= now else { return }
+    guard !isEnding else { return }
     endpoint.handleTimeout(at: now, drainedAt: drain.judged(at: now))
   }
 }
