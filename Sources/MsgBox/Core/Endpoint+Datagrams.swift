@@ -33,8 +33,31 @@ extension Endpoint {
       return strayed(session, datagram, source, at: now)
     }
     heard(slot, at: now)
-    receiveMessagePacket(first, datagram, slot, at: now)
+    if !receiveFreely(first, slot, at: now) {
+      receiveMessagePacket(first, datagram, slot, at: now)
+    }
+    guard !parser.isAtEnd(datagram) || connections[slot].flags.contains(.owesBeat) else { return }
     receiveRest(&parser, datagram, slot, at: now)
+  }
+
+  /// Takes in a message of one packet, if nothing has to be asked but what `mayReceiveFreely` does.
+  /// False, and nothing has happened, if it is for `receiveMessagePacket`.
+  @inline(__always)
+  private mutating func receiveFreely(_ packet: Packet, _ slot: Int, at now: Instant) -> Bool {
+    guard packet.kind != .reliable, mayReceiveFreely(slot) else { return false }
+    let payload = Payload.input(offset: packet.payload.lowerBound, count: packet.payload.count)
+    if packet.kind == .oneWay {
+      events.append(
+        WaitingEvent(slot: UInt32(truncatingIfNeeded: slot), payload: payload, kind: .message))
+    } else {
+      guard let messageID = packet.messageID else { return false }
+      let isTold = receiveFreely(
+        isRequest: packet.kind == .request, packet.header.replyID, messageID, payload, slot,
+        at: now)
+      guard isTold else { return true }
+    }
+    count(1, bytes: packet.payload.count, slot)
+    return true
   }
 
   /// A datagram that does not begin with a message of one packet and a session.
@@ -223,6 +246,7 @@ extension Endpoint {
   }
 
   /// Whether a packet came to the socket and from the address of its connection.
+  @inline(__always)
   func isOn(_ slot: Int, _ source: DatagramSource) -> Bool {
     connections[slot].socket == source.socket
       && (connections[slot].remote == source.remote || connections[slot].role == .client)

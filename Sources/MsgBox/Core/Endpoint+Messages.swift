@@ -71,6 +71,7 @@ extension Endpoint {
   }
 
   /// Counts messages that came.
+  @inline(__always)
   mutating func count(_ messages: Int, bytes: Int, _ slot: Int) {
     connections[slot].messagesReceived &+= UInt64(messages)
     connections[slot].bytesReceived &+= UInt64(bytes)
