@@ -272,9 +272,10 @@ typedef struct msg_BoxOptions {
                                   and four times as many of what is in no connection's queue, as answers to strangers */
   uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
-                                  before them. Of what comes above, reliable parts are resent and others dropped;
-                                  the TCP connections whose messages come most slowly are closed with
-                                  ERR_OVERLOAD. As much again at most is used to know requests that come again */
+                                  before them, over UDP, and as many over TCP. Of what comes above over UDP,
+                                  reliable parts are resent and others dropped; the connections whose messages
+                                  come most slowly for what they hold are closed with ERR_OVERLOAD. As much
+                                  again at most is used to know requests that come again */
   uint32_t spin_us;            /* 0, ..1000000: so long a turn that may wait polls without sleeping before it does,
                                   which answers sooner and keeps a core busy meanwhile */
 } msg_BoxOptions;

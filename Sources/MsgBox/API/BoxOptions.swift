@@ -21,10 +21,10 @@ public struct BoxOptions: Equatable, Sendable {
     set { core.sendMarkBytes = UInt64(clamping: newValue) }
   }
 
-  /// Bytes held of incomplete messages, and of such that wait for others before them;
-  /// 268 435 456, at least 1. Of what comes above, reliable parts are resent and others dropped; the
-  /// TCP connections whose messages come most slowly are closed with `overload`. As much again at most is
-  /// used to know requests that come again.
+  /// Bytes held of incomplete messages, and of such that wait for others before them, over
+  /// UDP, and as many over TCP; 268 435 456, at least 1. Of what comes above over UDP, reliable parts are
+  /// resent and others dropped; the connections whose messages come most slowly for what they hold are
+  /// closed with `overload`. As much again at most is used to know requests that come again.
   public var receiveBytes: Int {
     get { Int(clamping: core.receiveBytes) }
     set { core.receiveBytes = UInt64(clamping: newValue) }

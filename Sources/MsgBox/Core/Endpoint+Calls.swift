@@ -259,7 +259,8 @@ extension Endpoint {
     awaitingBox = FIFO()
     queuedMessages = 0
     queuedBytes = 0
-    heldBytes = 0
+    heldOverUDP = 0
+    heldByStreams = 0
     listenerCount = 0
     deliveredEnd = nil
     events = FIFO()

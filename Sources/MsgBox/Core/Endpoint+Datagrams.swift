@@ -96,6 +96,7 @@ extension Endpoint {
       }
     }
     if arriving != nil { finishTracked(slot, at: now) }
+    if roomWanted > 0 { makeRoomOverUDP(for: slot, at: now) }
     if connections[slot].flags.contains(.owesBeat), connections[slot].hasSession {
       connections[slot].flags.remove(.owesBeat)
       beat(slot, at: now)

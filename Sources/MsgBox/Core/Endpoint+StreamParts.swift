@@ -42,7 +42,7 @@ extension Endpoint {
   /// has shown once that it sends, within what the box may still hold.
   func credit(_ stream: StreamState, _ socket: SocketID) -> FrameCredit {
     var credit = FrameCredit()
-    credit.allowance = max(Int(clamping: limits.receiveBytes) - heldBytes + stream.heldBytes, 0)
+    credit.allowance = max(Int(clamping: limits.receiveBytes) - heldByStreams + stream.heldBytes, 0)
     let proven = sockets[Int(socket.rawValue)].provenBits
     if proven > 0, 1 << Int(proven) <= credit.allowance { credit.proven = 1 << Int(proven) }
     return credit
@@ -74,8 +74,8 @@ extension Endpoint {
     messageMoved(slot, traffic(slot), isOurs: false, at: now)
   }
 
-  /// Counts what is there of a frame in what the box holds. When that is more than all may hold together,
-  /// streams are ended: they could not go on without their frames.
+  /// Counts what is there of a frame in what streams hold. When that is more than all may hold together,
+  /// some are ended: they could not go on without their frames.
   private mutating func holdPart(_ stream: StreamState, _ socket: SocketID, at now: Instant) {
     guard self.stream(socket) === stream, sockets[Int(socket.rawValue)].phase == .open else {
       return
@@ -87,9 +87,9 @@ extension Endpoint {
     let held = stream.deframer.heldBytes
     guard held != stream.heldBytes else { return }
     let isMore = held > stream.heldBytes
-    heldBytes += held - stream.heldBytes
+    heldByStreams += held - stream.heldBytes
     stream.heldBytes = held
-    let excess = heldBytes - Int(clamping: limits.receiveBytes)
+    let excess = heldByStreams - Int(clamping: limits.receiveBytes)
     if isMore, excess > 0 { endSlowest(toFree: excess, at: now) }
   }
 
@@ -108,23 +108,13 @@ extension Endpoint {
     parts.sort { $0.pace < $1.pace }
     for part in parts where left > 0 {
       left -= stream(part.socket)?.heldBytes ?? 0
-      endForMemory(part.socket, at: now)
-    }
-  }
-
-  private mutating func endForMemory(_ socket: SocketID, at now: Instant) {
-    guard let slot = owner(socket), connections[slot].hasSession else { return }
-    drop(.memory, slot)
-    if connections[slot].phase == .closing {
-      finishClosing(slot, at: now)
-    } else {
-      cutOff(slot, .overload, .overload, at: now)
+      if let slot = owner(part.socket) { endForMemory(slot, at: now) }
     }
   }
 
   /// A stream holds nothing of a frame any more.
   mutating func holdNothing(_ stream: StreamState) {
-    heldBytes -= stream.heldBytes
+    heldByStreams -= stream.heldBytes
     stream.heldBytes = 0
     stream.part = 0
     stream.deframer = StreamDeframer()

@@ -143,10 +143,10 @@ extension Endpoint {
       guard let bytes = assemble(.reliable, packet, datagram, slot, traffic, at: now) else {
         return
       }
-      arrived(place, own(bytes), datagram, slot, traffic)
+      arrived(place, own(bytes), datagram, slot, traffic, at: now)
       giveBackWhole()
     } else {
-      arrived(place, payload, datagram, slot, traffic)
+      arrived(place, payload, datagram, slot, traffic, at: now)
     }
   }
 
@@ -162,7 +162,7 @@ extension Endpoint {
   /// A reliable message is complete: it is delivered, or kept until those before it are there.
   private mutating func arrived(
     _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
-    _ traffic: Traffic
+    _ traffic: Traffic, at now: Instant
   ) {
     if traffic.inbox?.arrived(place) == true {
       tell(.message, slot, payload)
@@ -170,20 +170,24 @@ extension Endpoint {
         tell(.message, slot, own(next))
       }
     } else {
-      keep(place, payload, datagram, slot, traffic)
+      keep(place, payload, datagram, slot, traffic, at: now)
     }
     hold(traffic)
   }
 
   private mutating func keep(
     _ place: ChannelPlace, _ payload: Payload, _ datagram: Span<UInt8>, _ slot: Int,
-    _ traffic: Traffic
+    _ traffic: Traffic, at now: Instant
   ) {
     guard payload.place != .owned else {
       traffic.inbox?.keep(place, takeWhole())
       return
     }
-    guard payload.count + ChannelInbox.overhead <= allowance(traffic) else {
+    traffic.partCame(payload.count, at: now)
+    let cost = payload.count + ChannelInbox.overhead
+    let (own, all) = (ownRoom(traffic), roomOverUDP)
+    guard cost <= min(own, all) else {
+      if cost <= own { wantRoom(cost) }
       return refuse(.memory, slot)
     }
     traffic.inbox?.keep(place, [UInt8](copying: datagram.extracting(payload.range)))
@@ -232,16 +236,19 @@ extension Endpoint {
   ) -> [UInt8]? {
     guard let messageID = packet.messageID else { return nil }
     if traffic.reassembly == nil { traffic.reassembly = Reassembly() }
+    traffic.partCame(packet.payload.count, at: now)
+    let (own, all) = (ownRoom(traffic), roomOverUDP)
     let result = traffic.reassembly?.add(
       FragmentKey(kind: kind, messageID: messageID), replyID: packet.header.replyID,
       numPackets: packet.header.numPackets, packetID: packet.header.packetID,
       payload: datagram.extracting(packet.payload), largest: traffic.largest,
-      allowance: allowance(traffic),
+      allowance: max(min(own, all), 0),
       isDeliveredAtOnce: packet.place.map { traffic.inbox?.isNext($0) == true } ?? true,
       buffers: &largeBuffers, at: now)
-    if let freed = traffic.reassembly?.takeFreed(), freed > 0 {
-      drop(.incomplete, slot, count: UInt64(freed))
-    }
+    let freed = traffic.reassembly?.takeFreed() ?? 0
+    if freed > 0 { drop(.incomplete, slot, count: UInt64(freed)) }
+    let cost = packet.payload.count + Reassembly.messageOverhead + Reassembly.pieceOverhead
+    if cost > all, cost <= own, freed > 0 || result?.isForRoom == true { wantRoom(cost) }
     hold(traffic)
     // What is reliable does not grow old, unless nobody else visits the connection.
     if traffic.reassemblyTimer == .none,
@@ -257,24 +264,6 @@ extension Endpoint {
     case .refused: refuse(.memory, slot)
     }
     return nil
-  }
-
-  /// By how much what a connection holds may grow: to the largest message, with what is counted
-  /// besides the bytes of its pieces, and all that may be with it.
-  private func allowance(_ traffic: Traffic) -> Int {
-    let largest = traffic.largest
-    let own = largest + largest / 16 + 4096 + Outbox.heldLimit - traffic.heldBytes
-    return max(min(own, Int(clamping: limits.receiveBytes) - heldBytes), 0)
-  }
-
-  /// Takes over what a connection holds now, for the sum of the box.
-  mutating func hold(_ traffic: Traffic) {
-    hold(traffic, (traffic.reassembly?.heldBytes ?? 0) + (traffic.inbox?.heldBytes ?? 0))
-  }
-
-  mutating func hold(_ traffic: Traffic, _ bytes: Int) {
-    heldBytes += bytes - traffic.heldBytes
-    traffic.heldBytes = bytes
   }
 
   private mutating func armReassembly(_ slot: Int, _ traffic: Traffic) {

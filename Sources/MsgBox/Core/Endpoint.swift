@@ -78,8 +78,14 @@ package struct Endpoint: ~Copyable {
   /// Accepted and not yet sent, over all connections.
   var queuedMessages = 0
   package internal(set) var queuedBytes = 0
-  /// Incomplete messages and such that wait for others, over all connections.
-  var heldBytes = 0
+  /// Incomplete messages and such that wait for others, over all connections of each transport: who
+  /// holds over one keeps nobody from the other.
+  var heldOverUDP = 0
+  var heldByStreams = 0
+  /// How many bytes more were needed for the datagram at hand, and when all connections may be looked
+  /// at for such room.
+  var roomWanted = 0
+  var nextRoomSearch = Instant(nanoseconds: 0)
   /// Connections that were refused because the box was at its marks.
   var awaitingBox = FIFO<ReadyConnection>()
   var limits = BoxLimits()
@@ -145,7 +151,7 @@ package struct Endpoint: ~Copyable {
       pathChanges: pathChanges.count, getsWaiting: gets.count,
       requestsOpen: requests.count + untoldRequests + (polledRequest.handle == .none ? 0 : 1),
       queuedMessages: queuedMessages, queuedBytes: queuedBytes,
-      incompleteBytes: heldBytes, outboxMessages: outboxPool.inUse)
+      incompleteBytes: heldOverUDP + heldByStreams, outboxMessages: outboxPool.inUse)
   }
 
   /// The sizes of the notes' three structures. Always out_beats = conn_status + pending_closes.

@@ -30,6 +30,14 @@ package enum Assembly: Equatable, Sendable {
   case drop(DropReason)
   /// There is no room for it now: its datagram must not be acknowledged. Only of tracked kinds.
   case refused
+
+  /// Whether room was missing.
+  var isForRoom: Bool {
+    switch self {
+    case .refused, .drop(.memory): true
+    default: false
+    }
+  }
 }
 
 /// The messages of one connection that are received in part.
@@ -137,6 +145,13 @@ package struct Reassembly {
       count += 1
     }
     return count
+  }
+
+  /// Frees the incomplete messages that are not reliable, for want of room, and tells how many they
+  /// were.
+  mutating func giveUpUnreliable() -> Int {
+    while let slot = expiring.first { giveUp(slot) }
+    return takeFreed()
   }
 
   private func slot(_ key: FragmentKey) -> Int? {

@@ -31,7 +31,8 @@ package struct BoxLimits: Equatable, Sendable {
   /// Messages accepted and not yet sent, over all connections.
   package var sendMarkMessages: UInt32 = 262_144
   package var sendMarkBytes: UInt64 = 268_435_456
-  /// Bytes of incomplete messages, and of such that wait for others before them.
+  /// Bytes of incomplete messages, and of such that wait for others before them: over UDP, and as many
+  /// of streams.
   package var receiveBytes: UInt64 = 268_435_456
   /// Datagrams that one turn sends.
   package var turnDatagrams: UInt32 = 1000

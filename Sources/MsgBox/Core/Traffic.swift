@@ -59,6 +59,9 @@ final class Traffic {
   var refusedAt = Instant(nanoseconds: 0)
   /// Of incomplete messages and such that wait for others, as the box counts them.
   var heldBytes = 0
+  /// What came lately of such messages, and since when it has not grown old; see `partCame`.
+  var lately = 0
+  var cameAt = Instant(nanoseconds: 0)
   /// Reliable frames that came on a stream, and whether that is still to be told.
   var reliableFramesReceived: UInt32 = 0
   var owesStreamAck = false
