@@ -125,7 +125,7 @@ lint: | tools
 coverage: | tools
 	scripts/coverage
 
-## sanitize: Swift tests with address and thread sanitizers, C tests with undefined behaviour and in valgrind
+## sanitize: Swift tests with address, undefined-behaviour and thread sanitizers, C tests with them and in valgrind
 sanitize: | tools
 	scripts/sanitize
 

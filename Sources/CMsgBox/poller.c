@@ -12,12 +12,17 @@ int32_t cmsgbox_poller_create(void) {
   return (int32_t)CMSGBOX_SYSCALL(CMSGBOX_CALL_OPEN, epoll_create1(EPOLL_CLOEXEC));
 }
 
+// What a test makes fail with this operation.
+static int32_t call_of(int operation) {
+  if (operation == EPOLL_CTL_ADD) return CMSGBOX_CALL_WATCH;
+  return operation == EPOLL_CTL_MOD ? CMSGBOX_CALL_REWATCH : CMSGBOX_CALL_UNWATCH;
+}
+
 static int32_t control(int32_t poller, int operation, int32_t fd, uint64_t token, uint32_t flags) {
   struct epoll_event event = {.data.u64 = token};
   if (flags & CMSGBOX_READABLE) event.events |= EPOLLIN;
   if (flags & CMSGBOX_WRITABLE) event.events |= EPOLLOUT;
-  if (operation == EPOLL_CTL_ADD && cmsgbox_fault_due(CMSGBOX_CALL_WATCH)) return -errno;
-  return epoll_ctl(poller, operation, fd, &event) < 0 ? -errno : 0;
+  return (int32_t)CMSGBOX_SYSCALL(call_of(operation), epoll_ctl(poller, operation, fd, &event));
 }
 
 int32_t cmsgbox_poller_add(int32_t poller, int32_t fd, uint64_t token, uint32_t flags) {

@@ -276,7 +276,9 @@ enum {
   CMSGBOX_CALL_NAME,  // of a socket's own address
   CMSGBOX_CALL_QUERY, // of an option's value
   CMSGBOX_CALL_SHUTDOWN,
-  CMSGBOX_CALL_WATCH, // the first one of a descriptor: later ones cannot fail
+  CMSGBOX_CALL_WATCH,   // the first one of a descriptor
+  CMSGBOX_CALL_REWATCH, // for something else
+  CMSGBOX_CALL_UNWATCH,
   CMSGBOX_CALL_EVENT, // reading and writing an event counter
   CMSGBOX_CALL_DUPLICATE,
   CMSGBOX_CALL_MEMORY,

@@ -51,7 +51,7 @@
     nonmutating set { record.role = newValue }
   }
 
-  /// What the poller watches it for.
+  /// What the poller watches it for, or shall once it can be asked again.
   var interest: Readiness {
     get { Readiness(rawValue: UInt32(record.interest)) }
     nonmutating set { record.interest = UInt8(truncatingIfNeeded: newValue.rawValue) }
@@ -73,6 +73,12 @@
   var isUnpolled: Bool {
     get { record[.isUnpolled] }
     nonmutating set { record[.isUnpolled] = newValue }
+  }
+
+  /// The poller could not be asked for `interest`, and is asked again.
+  var isMiswatched: Bool {
+    get { record[.isMiswatched] }
+    nonmutating set { record[.isMiswatched] = newValue }
   }
 
   /// Of a stream: its end was read.
@@ -212,6 +218,7 @@ private struct SocketRecord: ~Copyable {
     static let hasFailed = Flags(rawValue: 16)
     static let isShedding = Flags(rawValue: 32)
     static let expectsLarge = Flags(rawValue: 64)
+    static let isMiswatched = Flags(rawValue: 128)
   }
 
   /// Nil while it is closed.

@@ -136,7 +136,7 @@ extension RunLoop {
   /// Closes a socket. Its polling is ended first: while a forked process has the descriptor too,
   /// closing alone would leave it ready for ever.
   func remove(_ id: SocketID) {
-    if let socket = sockets[id], !socket.hasFailed, !socket.isUnpolled { unwatch(socket) }
+    if let socket = sockets[id], !socket.hasFailed, !socket.isUnpolled { _ = unwatch(socket) }
     sockets.remove(id)
   }
 
@@ -155,24 +155,47 @@ extension RunLoop {
     return socket
   }
 
-  /// Changes what a socket is polled for.
+  /// Changes what a socket is polled for. If the system lacks the memory for it now, it is asked again
+  /// later, so that no socket is deaf, or full, for ever.
   func watch(_ socket: LoopSocket, for interest: Readiness) {
     guard socket.interest != interest, socket.isOpen, !socket.hasFailed else { return }
     socket.interest = interest
     guard !socket.isUnpolled else { return }
+    changeWatch(socket)
+  }
+
+  private func changeWatch(_ socket: LoopSocket) {
     do throws(Errno) {
-      try poller.change(socket.fd, token: socket.token, to: interest)
+      try poller.change(socket.fd, token: socket.token, to: socket.interest)
     } catch {
       note(.error, "polling failed, error ", Int(error.rawValue))
+      guard !socket.isMiswatched else { return }
+      socket.isMiswatched = true
+      miswatched.append(socket.token)
+      beginPause()
     }
   }
 
-  /// Ends the polling of a socket that stays open: one that hung up would be ready for ever.
-  func unwatch(_ socket: LoopSocket) {
+  /// Asks the poller again for what it refused.
+  func watchMiswatched() {
+    let tokens = miswatched
+    miswatched.removeAll()
+    for token in tokens {
+      guard let socket = sockets[token: token] else { continue }
+      socket.isMiswatched = false
+      if !socket.hasFailed, !socket.isUnpolled { changeWatch(socket) }
+    }
+  }
+
+  /// Ends the polling of a socket that stays open: one that hung up would be ready for ever. Returns
+  /// whether it is ended.
+  func unwatch(_ socket: LoopSocket) -> Bool {
     do throws(Errno) {
       try poller.remove(socket.fd)
+      return true
     } catch {
       note(.error, "polling failed, error ", Int(error.rawValue))
+      return false
     }
   }
 }

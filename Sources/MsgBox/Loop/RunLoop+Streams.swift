@@ -81,15 +81,22 @@ extension RunLoop {
   /// Leaves a listener alone for 100 ms.
   private func pause(_ listener: LoopSocket) {
     watch(listener, for: .none)
-    paused.append(listener.token)
+    // One that is polled all the same may come here again before that.
+    if !paused.contains(listener.token) { paused.append(listener.token) }
+    beginPause()
+  }
+
+  /// What cannot be polled now is polled again in 100 ms.
+  func beginPause() {
     if pauseEnds == nil { pauseEnds = now + .milliseconds(100) }
   }
 
-  /// Polls the listeners again whose pause is over.
-  func resumeListeners() {
+  /// Polls those again whose pause is over.
+  func resumePolling() {
     guard let pauseEnds, pauseEnds <= now else { return }
     self.pauseEnds = nil
     if reserve == nil { refillReserve() }
+    watchMiswatched()
     for token in paused {
       if let listener = sockets[token: token] { watch(listener, for: .readable) }
     }
@@ -133,8 +140,8 @@ extension RunLoop {
       // What came before it hung up waits until it is read again; that it hung up would be told
       // with each poll until then.
       if readiness.contains(.failed), !socket.isUnpolled {
-        unwatch(socket)
-        socket.isUnpolled = true
+        // If it is polled all the same, adding it again would fail.
+        socket.isUnpolled = unwatch(socket)
       }
       return .drained
     }
@@ -246,7 +253,7 @@ extension RunLoop {
   func fail(_ socket: LoopSocket, _ error: Errno) {
     guard !socket.hasFailed else { return }
     socket.hasFailed = true
-    if !socket.isUnpolled { unwatch(socket) }
+    if !socket.isUnpolled { _ = unwatch(socket) }
     endpoint.streamEnded(socket.id, .reset(systemError: error.rawValue), at: now)
   }
 

@@ -46,6 +46,8 @@ package final class RunLoop {
   var unlooked = 0
   /// Listeners that are not polled until `pauseEnds`, for want of descriptors.
   var paused: [UInt64] = []
+  /// Sockets that are not polled for what they should be until `pauseEnds`, for want of memory.
+  var miswatched: [UInt64] = []
   var pauseEnds: Instant?
   var drain: DrainClock
   /// The counters when drops were last logged.
@@ -136,7 +138,7 @@ package final class RunLoop {
     let began = roughTime
     turnEnds = began + Self.budget
     endpoint.beginTurn()
-    if pauseEnds != nil { resumeListeners() }
+    if pauseEnds != nil { resumePolling() }
     if endpoint.hasNews { settle(deliver) }
     if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : began) }
     burst = Self.firstBurst

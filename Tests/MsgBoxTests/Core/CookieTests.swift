@@ -152,6 +152,19 @@ struct CookieTests {
     finishAll(crowd.simulation)
   }
 
+  @Test("Of those who bring their cookies back no more wait than the limit: the oldest makes room")
+  func most() throws {
+    let crowd = try Crowded()
+    for own in UInt64(100)..<120 {
+      let cookie = try crowd.cookie(own: own)
+      crowd.stranger.forget()
+      crowd.send(RawPacket.hello(own: own, cookie: cookie))
+      #expect(crowd.stranger.received.map(\.kind) == [.accept])
+    }
+    #expect(crowd.server.census.pendingHellos == 10)
+    finishAll(crowd.simulation)
+  }
+
   @Test("A cookie of another source, of another client or of nobody is answered with a cookie")
   func notGood() throws {
     let crowd = try Crowded()

@@ -63,6 +63,9 @@ struct FaultCall {
     FaultCall("getsockopt", CMSGBOX_CALL_QUERY, [EINVAL, ENOPROTOOPT, ENOBUFS]),
     FaultCall("shutdown", CMSGBOX_CALL_SHUTDOWN, [ENOTCONN]),
     FaultCall("epoll_ctl to add", CMSGBOX_CALL_WATCH, [ENOMEM, ENOSPC]),
+    // Of what the manual lists, the others are mistakes of the caller.
+    FaultCall("epoll_ctl to change", CMSGBOX_CALL_REWATCH, [ENOMEM]),
+    FaultCall("epoll_ctl to remove", CMSGBOX_CALL_UNWATCH, [ENOMEM]),
     FaultCall("read and write of an eventfd", CMSGBOX_CALL_EVENT, [EAGAIN, EINTR]),
     FaultCall("dup", CMSGBOX_CALL_DUPLICATE, [EMFILE]),
     FaultCall("malloc and mmap", CMSGBOX_CALL_MEMORY, [ENOMEM]),

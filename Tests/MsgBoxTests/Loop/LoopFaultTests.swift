@@ -162,6 +162,50 @@ import Testing
     }
   }
 
+  @Test("A stream whose poll cannot be changed goes on once it can", arguments: UInt32(1)...3)
+  func changingPollFails(times: UInt32) throws {
+    try withFaults {
+      let pair = try EchoPair(.tcp)
+      fail(CMSGBOX_CALL_REWATCH, with: .noMemory, times: times)
+      // It fills the buffers of the system.
+      try exchange(pair, 1, size: 15_000_000)
+      #expect(cmsgbox_fault_clear() == times)
+      pair.client.seen.removeAll()
+      try exchange(pair, 1, size: 15_000_000)
+    }
+  }
+
+  @Test("A client that cannot be polled for reading at first is set up all the same")
+  func changingPollOfConnectingFails() throws {
+    try withFaults {
+      fail(CMSGBOX_CALL_REWATCH, with: .noMemory)
+      let pair = try EchoPair(.tcp)
+      #expect(cmsgbox_fault_clear() == 1)
+      try exchange(pair, 3)
+    }
+  }
+
+  @Test(
+    "A listener that can be neither silenced nor polled again comes back by itself",
+    arguments: [0, 1] as [UInt32], [1, 3] as [UInt32])
+  func changingPollOfListenerFails(after: UInt32, times: UInt32) throws {
+    try withFaults {
+      let server = try TestLoop()
+      let (_, port) = try server.listening(.tcp, loopback)
+      _ = cmsgbox_fault_clear()
+      fail(CMSGBOX_CALL_ACCEPT, with: .tooManyOpenFilesInSystem, times: 2)
+      fail(CMSGBOX_CALL_REWATCH, with: .noMemory, after: after, times: times)
+      let waiting = try TCPSocket.connect(to: Address(ip: IPAddress(v4: 0x7f00_0001), port: port))
+      try run([server]) { cmsgbox_fault_calls(Int32(CMSGBOX_CALL_REWATCH)) > after + times }
+      #expect(server.count(.error) == 1)
+      #expect(cmsgbox_fault_clear() == 2 + times)
+      let client = try TestLoop()
+      _ = client.connect(Locator(transport: .tcp, host: loopback, port: port))
+      try run([client, server]) { client.count(.connectionSetup) == 1 }
+      withExtendedLifetime(waiting) {}
+    }
+  }
+
   @Test("A loop without descriptors is not made", arguments: 0...2)
   func makeFails(after: UInt32) throws {
     try withFaults {

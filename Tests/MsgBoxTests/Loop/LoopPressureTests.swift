@@ -1,10 +1,21 @@
+import CMsgBox
 import MsgBox
 import Testing
 
 @Suite("A loop under pressure")
 struct LoopPressureTests {
-  @Test("A stream that is reset while it is paused neither spins nor loses what came before")
-  func resetWhilePaused() throws {
+  @Test(
+    "A stream that is reset while it is paused neither spins nor loses what came before",
+    arguments: UInt32(0)...2)
+  func resetWhilePaused(failures: UInt32) throws {
+    try withFaults {
+      fail(CMSGBOX_CALL_UNWATCH, with: .noMemory, times: failures)
+      try resetWhilePaused()
+      #expect(cmsgbox_fault_clear() == failures)
+    }
+  }
+
+  private func resetWhilePaused() throws {
     var options = ConnectionOptions()
     options.receiveMarkMessages = 2
     let server = try TestLoop()
