@@ -96,6 +96,31 @@ struct CookieTests {
     finishAll(crowded.simulation)
   }
 
+  @Test("While cookies wait to be sent, a prefix that floods leaves room for those of all others")
+  func floodBehindFullSocket() throws {
+    let crowded = try Crowded()
+    let server = crowded.server
+    let socket = SocketID(rawValue: 0)
+    server.enter { server.endpoint.setBlocked(socket, true) }
+    for number in 0..<1000 {
+      crowded.simulation.addStranger(
+        at: RawServer.strangerAddress(256 + number % 256, port: UInt16(6000 + number))
+      )
+      .send(RawPacket.hello(own: UInt64(1000 + number)), to: crowded.address)
+    }
+    crowded.simulation.run(for: .milliseconds(50))
+    let given = 1000 - Int(server.dropped(.answerBudget))
+    #expect(given >= CookieBudget.free && given <= CookieBudget.free + Int(CookieBudget.perPrefix))
+    #expect(server.dropped(.sendFailed) == 0)
+    let other = crowded.simulation.addStranger(at: RawServer.strangerAddress(9999))
+    other.send(RawPacket.hello(own: 88), to: crowded.address)
+    crowded.simulation.run(for: .milliseconds(50))
+    server.enter { server.endpoint.setBlocked(socket, false) }
+    crowded.simulation.run(for: .milliseconds(50))
+    #expect(other.received.map(\.kind) == [.cookie])
+    finishAll(crowded.simulation)
+  }
+
   // MARK: The round
 
   private struct Crowded {
