@@ -35,7 +35,9 @@ size_t peer_receive(Attack *attack, const Peer *peer, uint8_t *bytes, size_t roo
   ssize_t count = recv(peer->fd, bytes, room, MSG_DONTWAIT);
   if (count <= 0) return 0;
   attack->back++;
-  attack->back_bytes += (uint64_t)count;
+  /* A heartbeat answers nothing: it comes because a session is silent. */
+  int is_heartbeat = count == head_bytes && bytes[1] == kind_heartbeat;
+  if (!is_heartbeat) attack->back_bytes += (uint64_t)count;
   return (size_t)count;
 }
 
