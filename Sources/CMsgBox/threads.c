@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "include/msgbox_threads.h"
 
+#include "internal.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +24,7 @@ static void *run(void *opaque) {
 }
 
 int32_t cmsgbox_thread_start(void (*body)(void *), void *argument) {
-  Start *start = malloc(sizeof *start);
+  Start *start = cmsgbox_allocate(sizeof *start);
   if (!start) return ENOMEM;
   *start = (Start){body, argument};
   // Signals belong to the program's own threads.
@@ -30,7 +32,7 @@ int32_t cmsgbox_thread_start(void (*body)(void *), void *argument) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
-  int error = pthread_create(&thread, NULL, run, start);
+  int error = cmsgbox_fault_due(CMSGBOX_CALL_THREAD) ? errno : pthread_create(&thread, NULL, run, start);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error) {
     free(start);

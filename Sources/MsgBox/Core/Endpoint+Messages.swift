@@ -60,7 +60,7 @@ extension Endpoint {
     take(reply: replyID, messageID, slot, traffic, at: now)
   }
 
-  /// Tells of a message that came. `word` is the handle of a request, the context of a reply's get.
+  /// Tells of a message that came. `word` is the `RequestWord` of a request, the context of a reply's get.
   mutating func tell(_ kind: EventKind, _ slot: Int, _ payload: Payload, word: UInt64 = 0) {
     count(1, bytes: payload.count, slot)
     if keepsMessages { messageWaits(slot, bytes: payload.count) }

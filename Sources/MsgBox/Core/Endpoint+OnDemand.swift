@@ -15,7 +15,8 @@ extension Endpoint {
   /// Since when something of ours waits for a sign of the peer; nil if nothing does.
   private func waitsSince(_ slot: Int, _ traffic: Traffic) -> Instant? {
     let heard = connections[slot].lastHeard
-    if traffic.firstUnanswered > heard { return traffic.firstUnanswered }
+    // A message that left at the very time of the peer's last packet was not answered by that.
+    if traffic.firstUnanswered >= heard { return traffic.firstUnanswered }
     // A peer that cannot be challenged has said that it lives, and need not say it again before
     // the reply is made.
     let isWaiting =

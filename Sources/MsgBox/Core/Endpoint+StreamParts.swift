@@ -94,18 +94,20 @@ extension Endpoint {
   }
 
   /// Ends the streams whose parts came most slowly, and not the one that happens to need room: else who
-  /// begins many frames and goes on with none would keep all others from theirs. So much is freed beyond
-  /// what is needed that all streams need not be looked at again soon.
+  /// begins many frames and goes on with none would keep all others from theirs. Those that our own program
+  /// does not read come last: they cannot go on. So much is freed beyond what is needed that all streams
+  /// need not be looked at again soon.
   private mutating func endSlowest(toFree excess: Int, at now: Instant) {
-    var parts: [(pace: UInt64, socket: SocketID)] = []
+    var parts: [(isPaused: Bool, pace: UInt64, socket: SocketID)] = []
     var left = excess
     for index in 0..<sockets.count {
       guard sockets[index].phase == .open, let stream = sockets[index].stream, stream.heldBytes > 0
       else { continue }
-      parts.append((stream.pace(at: now), SocketID(rawValue: UInt32(index))))
+      parts.append(
+        (sockets[index].isPaused, stream.pace(at: now), SocketID(rawValue: UInt32(index))))
       left += stream.heldBytes / 16
     }
-    parts.sort { $0.pace < $1.pace }
+    parts.sort { $0.isPaused == $1.isPaused ? $0.pace < $1.pace : $1.isPaused }
     for part in parts where left > 0 {
       left -= stream(part.socket)?.heldBytes ?? 0
       if let slot = owner(part.socket) { endForMemory(slot, at: now) }

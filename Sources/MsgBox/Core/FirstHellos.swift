@@ -8,8 +8,9 @@
 package struct FirstHellos {
   private static let buckets = 65_536
   private static let places = 8
-  /// Copies of a hello within two of these spans are no second hello, so that who sends the same few
-  /// hellos again and again gets a few answers a second. It is an eighth of a second and a bit.
+  /// Copies of a hello within one of these spans, and some within two, are no second hello, so that who
+  /// sends the same few hellos again and again gets a few answers a second. It is an eighth of a second
+  /// and a bit.
   private static let spanBits: UInt64 = 27
   private static let ageMask: UInt16 = 0x7f
 

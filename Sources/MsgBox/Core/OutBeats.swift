@@ -3,10 +3,11 @@
 ///
 /// In truth a little sooner, by what a visit may come late with its group: so it comes before half
 /// an interval has passed since the last beat, and the one after it before the whole. One beat in an
-/// interval is enough, and none is late.
+/// interval is enough, and none is late. Who joins while a round is under way has his first visit in the next
+/// one, within the time of two.
 ///
-/// An entry of a session that has ended stays until it is met, and is then dropped; so nothing has
-/// to search the rotation, and a session that comes back has an id, and an entry, of its own.
+/// An entry of a session that has ended stays until it is met, for a minute at most, and is then dropped;
+/// so nothing has to search the rotation, and a session that comes back has an id, and an entry, of its own.
 package final class OutBeats {
   /// Instead of half an interval: nobody in this rotation owes heartbeats, so nobody is visited.
   package static let unvisited = Interval(nanoseconds: .max)

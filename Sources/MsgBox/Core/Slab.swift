@@ -67,7 +67,7 @@ package struct Slab<Record: Vacant & ~Copyable>: ~Copyable {
   @inline(__always)
   package func hasRoom(for more: Int) -> Bool { count &+ more <= maxSlots }
 
-  /// A slot for a record that may come, and the generation that it would have. `occupy` or `giveUp`
+  /// A slot for a record that may come, and the generation that it would have. `occupy` or `retire`
   /// follows; until then, who has it may give any number of later generations to what does not come.
   /// Nil when all are taken.
   package mutating func reserve() -> (slot: Int, generation: UInt32)? {

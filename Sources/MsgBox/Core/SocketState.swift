@@ -123,7 +123,7 @@ final class StreamState {
   var deframer = StreamDeframer()
   /// Bytes of a frame that is not complete, as the box counts them.
   var heldBytes = 0
-  /// Which part of a frame that is, by the deframer's count, and when it was first held.
+  /// Which part of a frame that is, by the deframer's count, and when it began.
   var part: UInt32 = 0
   var partBegan = Instant(nanoseconds: 0)
   /// When a stream that is closing is given up.

@@ -112,9 +112,8 @@ package final class RunLoop {
     return lastLook
   }
 
-  /// The time for a call of the program. In a turn, where each event may bring a call, the loop has
-  /// just looked at the clock, and the coarse one tells if a handler took long: it is behind by a
-  /// tick of the system at most.
+  /// The time for a call of the program. In a turn, where each event may bring a call, it is behind by
+  /// a tick of the system at most.
   package var callTime: Instant { isTurning ? roughTime : now }
 
   /// The time, at most a tick of the system behind, for a fifth of the cost. Never before the last
@@ -135,19 +134,25 @@ package final class RunLoop {
     isTurning = true
     delivered = 0
     // One look at the clock, behind the wait, is enough for most turns.
-    let began = roughTime
+    var began = roughTime
     turnEnds = began + Self.budget
     endpoint.beginTurn()
     if pauseEnds != nil { resumePolling() }
-    if endpoint.hasNews { settle(deliver) }
+    if endpoint.hasNews {
+      settle(deliver)
+      began = roughTime
+    }
     if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : began) }
     burst = Self.firstBurst
     burstMark = endpoint.queuedBytes + burst
     let due = nextDue
     let failure = receive(wait: waitMilliseconds(timeout, until: due, from: began), deliver)
-    let time = roughTime
+    var time = roughTime
     if let due, due <= time { runTimers(at: time) }
-    if endpoint.hasNews { settle(deliver) }
+    if endpoint.hasNews {
+      settle(deliver)
+      time = roughTime
+    }
     if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : time) }
     if log != nil { noteDrops() }
     isTurning = false

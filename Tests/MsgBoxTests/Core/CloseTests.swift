@@ -171,6 +171,38 @@ struct CloseTests {
     finishAll(raw.simulation)
   }
 
+  @Test("An ended session is known for 30 seconds")
+  func remembered() throws {
+    let raw = try RawServer()
+    let (session, _) = try raw.join()
+    raw.send(RawPacket.close(session))
+    raw.simulation.run(for: .milliseconds(29_900))
+    #expect(raw.server.census.tombstones == 1)
+    raw.send(RawPacket.heartbeat(session))
+    #expect(raw.server.dropped(.tombstone) == 1)
+    raw.simulation.run(for: .milliseconds(200))
+    #expect(raw.server.census.tombstones == 0)
+    raw.send(RawPacket.heartbeat(session))
+    #expect(raw.server.dropped(.tombstone) == 1 && raw.server.dropped(.unknownSession) == 1)
+    finishAll(raw.simulation)
+  }
+
+  @Test("A close from the source of a hello that is not confirmed takes it back, and no other")
+  func pending() throws {
+    let raw = try RawServer()
+    raw.send(RawPacket.hello(own: 5))
+    let session = try #require(raw.stranger.received.first?.ownID)
+    let other = raw.simulation.addStranger(at: RawServer.strangerAddress(2))
+    other.send(RawPacket.close(session), to: raw.address)
+    raw.simulation.run(for: .milliseconds(50))
+    #expect(raw.server.census.pendingHellos == 1 && raw.server.dropped(.staleClose) == 1)
+    raw.send(RawPacket.close(session))
+    #expect(raw.server.census.pendingHellos == 0)
+    raw.send(RawPacket.heartbeat(session))
+    #expect(raw.server.log.string() == "listening")
+    finishAll(raw.simulation)
+  }
+
   @Test("A close from another path, or with a foreign session, ends nothing")
   func forged() throws {
     let raw = try RawServer()

@@ -94,6 +94,24 @@ struct LivenessModeTests {
     pair.finish()
   }
 
+  @Test(
+    "A peer that dies as it accepts is lost if a message waited for that", arguments: bothTransports
+  )
+  func lostAtOnce(transport: Transport) throws {
+    let pair = try settled(transport, server: onDemand(), client: onDemand())
+    let handle = pair.client.connect(transport, to: pair.address, options: onDemand())
+    #expect(pair.client.send("early", to: handle) == .ok)
+    pair.client.onEvent = { _, event in
+      if event.kind == .connectionSetup, event.handle == handle { pair.server.powerOff() }
+    }
+    let start = pair.simulation.now
+    let lost = try #require(pair.client.wait(for: .connectionLost, within: .seconds(60)))
+    #expect(lost.handle == handle && lost.status == .timedOut)
+    #expect(lost.time.since(start) < .seconds(31))
+    pair.client.onEvent = nil
+    pair.finish()
+  }
+
   @Test("A peer that dies in the middle of a long transfer is lost", arguments: bothTransports)
   func lostInTransfer(transport: Transport) throws {
     let pair = try settled(transport, server: onDemand(), client: onDemand())

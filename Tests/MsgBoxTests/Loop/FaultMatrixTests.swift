@@ -31,6 +31,25 @@ import Testing
     }
   }
 
+  @Test("Each kind of call is made in some scenario, and has its errors")
+  func everyKind() throws {
+    #expect(FaultCall.all.map(\.number).sorted() == Array(0..<Int32(CMSGBOX_CALLS)))
+    #expect(FaultCall.all.allSatisfy { !$0.errors.isEmpty })
+    try withFaults {
+      var counts = FaultCall.all.map { _ in UInt64(0) }
+      for scenario in FaultScenario.all {
+        #expect(scenario.run() == [])
+        for (place, call) in FaultCall.all.enumerated() {
+          counts[place] += UInt64(cmsgbox_fault_calls(call.number))
+        }
+        _ = cmsgbox_fault_clear()
+      }
+      for (call, count) in zip(FaultCall.all, counts) {
+        #expect(count > 0, "\(call.name) is never made")
+      }
+    }
+  }
+
   /// At each of its calls, once; and from its first or third on, for good. Beside other tests only the first call, with
   /// one error.
   private func faults(_ call: FaultCall, _ count: UInt32) -> [FaultCase] {

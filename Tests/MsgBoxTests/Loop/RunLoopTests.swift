@@ -91,6 +91,28 @@ import Testing
     #expect(try distinctLooks(in: 80) <= 20)
   }
 
+  @Test(
+    "A message whose deadline passes in a handler before the turn sends is dropped",
+    arguments: bothTransports)
+  func lateBehindHandler(transport: Transport) throws {
+    let pair = try EchoPair(transport)
+    let client = pair.client
+    client.react = { _, seen in
+      guard seen.kind == .connectionSetupError else { return }
+      let ends = SystemClock.now + .milliseconds(60)
+      while SystemClock.now < ends {}
+    }
+    var options = SendOptions()
+    options.deadline = .milliseconds(20)
+    let status = client.loop.endpoint.send(
+      [1].span, to: pair.connection, options: options, at: client.loop.now)
+    #expect(status == .ok)
+    _ = client.connect(Locator(transport: transport, host: .any, port: 0))
+    try client.turn(0)
+    #expect(client.count(.connectionSetupError) == 1)
+    #expect(client.counters.dropped(.expired) == 1)
+  }
+
   @Test("A port is free as soon as its listener has ended", arguments: [Transport.udp, .tcp])
   func listenAgain(transport: Transport) throws {
     let server = try TestLoop()

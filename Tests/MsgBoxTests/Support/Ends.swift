@@ -1,6 +1,7 @@
 import MsgBox
 
-/// Ends everything of every node, and holds that each handle ended and no memory is left.
+/// Ends everything of every node, and holds that each handle ended and no memory is left, nor, once the rotations have met
+/// what has ended, anything to do.
 func finishAll(_ simulation: Simulation) {
   endEverything(simulation)
   simulation.run(within: .seconds(90)) {
@@ -8,6 +9,10 @@ func finishAll(_ simulation: Simulation) {
   }
   simulation.run(for: .seconds(32))
   for node in simulation.nodes where node.isAlive { checkEmpty(node) }
+  simulation.run(for: .seconds(30))
+  for node in simulation.nodes where node.isAlive && node.endpoint.nextDeadline != nil {
+    simulation.violation("\(node.name): a timer is left at the end")
+  }
 }
 
 private func endEverything(_ simulation: Simulation) {
@@ -28,9 +33,6 @@ private func checkEmpty(_ node: Node) {
   if !census.isEmpty { node.simulation.violation("\(node.name): holds \(census) at the end") }
   if node.openSockets > 0 {
     node.simulation.violation("\(node.name): \(node.openSockets) sockets are open at the end")
-  }
-  if node.endpoint.nextDeadline != nil {
-    node.simulation.violation("\(node.name): a timer is left at the end")
   }
 }
 
