@@ -86,6 +86,37 @@ struct RoomTests {
     pair.finish()
   }
 
+  @Test("A stream that our own program does not read is the last to make way")
+  func unreadStream() throws {
+    let pair = try Pair(.tcp)
+    bound(pair.server, to: 1_000_000)
+    var options = ConnectionOptions()
+    options.receiveMarkMessages = 10
+    let unread = pair.server.listen(.tcp, options: options, context: 101)
+    _ = try #require(pair.server.wait(for: .listening, count: 2))
+    let host = pair.simulation.addNode("host")
+    func begin(_ listener: Handle, own: UInt64, _ bytes: Int) throws -> RawStream {
+      let stream = try #require(RawStream(from: host, to: pair.server.address(of: listener)))
+      #expect(stream.shakeHands(own: own))
+      stream.send(
+        RawPacket.frame(RawPacket.header(.oneWay)) + RawPacket.u32(900_008)
+          + RawPacket.header(.oneWay) + [UInt8](repeating: 1, count: bytes))
+      return stream
+    }
+    // It is read no more behind its first message, which comes with a part of the second.
+    pair.server.untaken(unread, messages: 10)
+    let patient = try begin(unread, own: 100, 1000)
+    pair.run(for: .seconds(60))
+    #expect(held(pair) == 1000)
+    let eager = try (UInt64(0)..<18).map { try begin(pair.listener, own: 200 + $0, 66_000) }
+    pair.run(for: .seconds(1))
+    #expect(eager.contains { $0.end != nil })
+    #expect(patient.end == nil)
+    for stream in eager + [patient] { stream.close() }
+    pair.server.untaken(unread, messages: -10)
+    pair.finish()
+  }
+
   @Test("UDP that holds all that it may leaves streams their own")
   func datagramsFull() throws {
     let pair = try Pair(.tcp)

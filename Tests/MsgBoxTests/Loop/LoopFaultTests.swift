@@ -17,6 +17,16 @@ import Testing
     #expect(pair.client.seen.filter { $0.kind == .message }.map(\.bytes) == sent)
   }
 
+  @Test("An asynchronous box without a thread or memory is none")
+  func noThread() throws {
+    try withFaults {
+      fail(CMSGBOX_CALL_THREAD, with: .wouldBlock)
+      #expect(throws: MessageError.self) { try AsyncMessageBox() }
+      #expect(cmsgbox_fault_clear() == 1)
+      _ = try AsyncMessageBox()
+    }
+  }
+
   @Test("Full send buffers lose no datagram, and keep the order")
   func datagramsWouldBlock() throws {
     try withFaults {
