@@ -11,8 +11,8 @@ package final class RunLoop {
   /// To what is due later than this the loop need not come to the millisecond.
   static let near = Interval.milliseconds(10)
 
-  /// About as much payload of small messages as a datagram carries.
-  static let firstBurst = 896
+  /// Payload of messages whose making takes longer than to send them by themselves and to wake the peer.
+  static let firstBurst = 2048
 
   /// The protocol state. The loop's user calls it directly, with `now`; what it queues leaves at
   /// the next `flush` or turn.

@@ -84,7 +84,7 @@ struct LoopPressureTests {
     client.loop.flush()
     try server.turn(100)
     #expect(server.count(.message) == 200)
-    // Bursts of 14, 28 and 56 messages.
+    // Bursts of 32 and 64 messages.
     #expect(early >= 90 && early < 180)
     try run([client, server]) { client.count(.message) == 200 }
   }
