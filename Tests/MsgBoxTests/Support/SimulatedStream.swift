@@ -54,6 +54,8 @@ final class StreamSide {
   var onEnd: ((StreamEnd) -> Void)?
 
   private var segments: [Segment] = []
+  /// Arrivals that a link that is down delays.
+  private var delayed = 0
   private var inFlight = 0
   private var lastArrival = Instant(nanoseconds: 0)
   private var isFull = false
@@ -166,15 +168,16 @@ final class StreamSide {
     scheduleArrival(after: lastArrival.since(simulation.now))
   }
 
-  private func scheduleArrival(after interval: Interval, tries: Int = 0) {
-    simulation.schedule(after: interval) { [self] in arrive(tries: tries) }
+  private func scheduleArrival(after interval: Interval) {
+    simulation.schedule(after: interval) { [self] in arrive() }
   }
 
   /// Hands the oldest segment to the peer; a link that is down delays it.
-  private func arrive(tries: Int) {
+  private func arrive() {
     guard let segment = segments.first, let peer else { return }
     guard link.conditions.isUp, peer.node.hasPower else {
-      if tries < 2000 { scheduleArrival(after: .milliseconds(200), tries: tries + 1) }
+      delayed += 1
+      if delayed == 1 { retry(tries: 0) }
       return
     }
     segments.removeFirst()
@@ -182,6 +185,19 @@ final class StreamSide {
     switch segment {
     case .bytes(let bytes): peer.take(bytes, from: self)
     case .fin: peer.takeEnd(.finished)
+    }
+  }
+
+  /// Lets what was delayed arrive once the link is up.
+  private func retry(tries: Int) {
+    guard tries < 2000 else { return }
+    simulation.schedule(after: .milliseconds(200)) { [self] in
+      guard let peer, link.conditions.isUp, peer.node.hasPower else {
+        return retry(tries: tries + 1)
+      }
+      let arrivals = delayed
+      delayed = 0
+      for _ in 0..<arrivals { arrive() }
     }
   }
 
