@@ -11,6 +11,7 @@ typedef struct job {
   struct job *next;
   uint16_t port;
   char name[256];
+  int failure; // what the resolver is to fail with, in tests; 0 to ask it
   cmsgbox_resolved resolved;
 } job;
 
@@ -125,7 +126,8 @@ static void resolve(job *job) {
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   struct addrinfo *list = NULL;
   errno = 0;
-  job->resolved.error = error_number(getaddrinfo(job->name, NULL, &hints, &list));
+  int code = job->failure ? job->failure : getaddrinfo(job->name, NULL, &hints, &list);
+  job->resolved.error = error_number(code);
   if (job->resolved.error) return;
   collect(list, job);
   freeaddrinfo(list);
@@ -171,6 +173,8 @@ int32_t cmsgbox_resolver_ask(
   memcpy(asked->name, name, count);
   asked->port = port;
   asked->resolved.id = id;
+  // Faults are those of the asking thread.
+  asked->failure = cmsgbox_fault_due(CMSGBOX_CALL_RESOLVE) ? errno : 0;
   pthread_mutex_lock(&resolver->mutex);
   int32_t error = resolver->threads < CMSGBOX_RESOLVER_THREADS ? start_thread(resolver) : 0;
   // A thread that runs already will come to this question too.

@@ -270,6 +270,7 @@ enum {
   CMSGBOX_CALL_POLL,
   CMSGBOX_CALL_OPEN,
   CMSGBOX_CALL_THREAD,
+  CMSGBOX_CALL_RESOLVE, // of a name; its errors are those of getaddrinfo
   CMSGBOX_CALL_OFFLOAD, // the option by which datagrams come together
   CMSGBOX_CALL_OPTION,
   CMSGBOX_CALL_LISTEN,

@@ -138,27 +138,36 @@ package final class RunLoop {
     turnEnds = began + Self.budget
     endpoint.beginTurn()
     if pauseEnds != nil { resumePolling() }
-    if endpoint.hasNews {
-      settle(deliver)
-      began = roughTime
-    }
-    if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : began) }
+    began = settleAndSend(at: began, deliver)
     burst = Self.firstBurst
     burstMark = endpoint.queuedBytes + burst
     let due = nextDue
     let failure = receive(wait: waitMilliseconds(timeout, until: due, from: began), deliver)
-    var time = roughTime
+    let time = roughTime
     if let due, due <= time { runTimers(at: time) }
-    if endpoint.hasNews {
-      settle(deliver)
-      time = roughTime
-    }
-    if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : time) }
+    _ = settleAndSend(at: time, deliver)
     if log != nil { noteDrops() }
     isTurning = false
     if isEnding { finishShutDown() }
     if let failure { return .failure(failure.status) }
     return .success(delivered)
+  }
+
+  /// Settles what there is to settle, and sends what then waits.
+  ///
+  /// - Parameter time: A look at the clock.
+  /// - Returns: The newest look at it.
+  private func settleAndSend(
+    at time: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Instant {
+    var time = time
+    if endpoint.hasNews {
+      settle(deliver)
+      // The handlers may have been slow.
+      time = roughTime
+    }
+    if endpoint.hasOutput { sendQueued(at: endpoint.measuresSending ? now : time) }
+    return time
   }
 
   /// One descriptor that is readable, level-triggered, whenever there is something to receive.

@@ -11,11 +11,11 @@ struct FaultCase: CustomStringConvertible {
   var times: UInt32
 
   var description: String {
-    "\(call.name) with errno \(error) at call \(after + 1)\(times > 1 ? " and after" : "")"
+    "\(call.name) with error \(error) at call \(after + 1)\(times > 1 ? " and after" : "")"
   }
 }
 
-/// A kind of system call, and what it can fail with.
+/// A kind of system call, and what it can fail with: an errno, or a code of getaddrinfo.
 struct FaultCall {
   var name: String
   var number: Int32
@@ -61,6 +61,9 @@ struct FaultCall {
     FaultCall("epoll_wait", CMSGBOX_CALL_POLL, [EINTR, ENOMEM]),
     FaultCall("epoll_create and eventfd", CMSGBOX_CALL_OPEN, [EMFILE, ENFILE, ENOMEM, ENODEV]),
     FaultCall("pthread_create", CMSGBOX_CALL_THREAD, [EAGAIN, EPERM]),
+    FaultCall(
+      "getaddrinfo", CMSGBOX_CALL_RESOLVE,
+      [EAI_AGAIN, EAI_NONAME, EAI_FAIL, EAI_MEMORY, EAI_SYSTEM]),
     FaultCall("setsockopt for trains", CMSGBOX_CALL_OFFLOAD, [ENOPROTOOPT, EINVAL]),
     FaultCall("setsockopt", CMSGBOX_CALL_OPTION, [EINVAL, ENOPROTOOPT, ENOBUFS, ENOMEM, EPERM]),
     FaultCall("listen", CMSGBOX_CALL_LISTEN, [EADDRINUSE]),
