@@ -105,13 +105,12 @@ static int32_t send_range(
 
 // Whether a train was refused for what it is: the system, or the device on its way, cannot cut it.
 static int is_unsupported(int32_t error) {
-  return error == EINVAL || error == EIO || error == EOPNOTSUPP || error == ENOPROTOOPT;
+  return error == EINVAL || error == EIO;
 }
 
 // Whether the error says nothing of the datagram that was to be sent: no room, or one before it bounced.
 static int is_of_another(int32_t error) {
-  return error == EAGAIN || error == ECONNREFUSED || error == EHOSTUNREACH ||
-         error == ENETUNREACH || error == EHOSTDOWN || error == ENETDOWN || error == EPROTO;
+  return error == EAGAIN || cmsgbox_is_bounce(error);
 }
 
 // Sends one datagram that needs no more than an address, or that of its socket's peer.

@@ -104,6 +104,7 @@ void forger_drain(Forger *forger) {
       for (int j = 0; j < count; j++) {
         forger->back++;
         forger->back_bytes += headers[j].msg_len;
+        forger->answers += !(headers[j].msg_len >= header_bytes && (bytes[j][1] == kind_accept || bytes[j][1] == kind_cookie));
       }
     }
   }

@@ -19,6 +19,7 @@ typedef struct {
   uint64_t random;
   int turn;
   uint64_t sent, sent_bytes, back, back_bytes;
+  uint64_t answers; /* of what came back, all but accepts and cookies */
 } Forger;
 
 /* Sources all over 127.0.0.0/8, datagrams to 127.0.0.1:`port`. */

@@ -86,6 +86,25 @@ uint64_t resident_kib(pid_t pid) {
   return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+uint64_t peak_kib(pid_t pid) {
+  char path[64], line[256];
+  unsigned long long kib = 0;
+  snprintf(path, sizeof path, "/proc/%d/status", pid);
+  FILE *file = fopen(path, "r");
+  CHECK(file != NULL);
+  while (kib == 0 && fgets(line, sizeof line, file) != NULL) (void)sscanf(line, "VmHWM: %llu", &kib);
+  fclose(file);
+  CHECK(kib > 0);
+  return kib;
+}
+
+void forget_peak(pid_t pid) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/clear_refs", pid);
+  FILE *file = fopen(path, "w");
+  CHECK(file != NULL && fputs("5", file) >= 0 && fclose(file) == 0);
+}
+
 int descriptors_of(pid_t pid) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/fd", pid);

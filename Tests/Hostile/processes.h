@@ -43,6 +43,11 @@ void answer_command(int control, const void *answer, size_t count);
 
 /* Resident memory and open descriptors. */
 uint64_t resident_kib(pid_t pid);
+
+/* The most resident memory since `forget_peak`, or since the process began. */
+uint64_t peak_kib(pid_t pid);
+void forget_peak(pid_t pid);
+
 int descriptors_of(pid_t pid);
 
 int64_t now_ns(void);

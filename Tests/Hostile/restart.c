@@ -7,7 +7,7 @@
 
 enum {
   most_connections = 4000, heartbeat_ms = 500, suspect_ms = 1000, lost_ms = 3000, wait_ms = 1000, down_ms = 300,
-  back_ms = 5000, window_ms = 50, most_in_window = 400 /* of 1000 */, broadcast_bytes = 3000, limit_ms = 20000
+  back_ms = 5000, window_ms = 50, most_in_window = 200 /* of 1000 */, broadcast_bytes = 3000, limit_ms = 20000
 };
 
 typedef struct {

@@ -190,7 +190,7 @@ static void end(int control) {
   seen.get_p50 = samples_at(&gets, 500);
   seen.get_p99 = samples_at(&gets, 990);
   seen.get_worst = samples_at(&gets, 1000);
-  seen.newcomer_p50 = samples_at(&newcomers, 500);
+  seen.newcomer_p90 = samples_at(&newcomers, 900);
   seen.newcomer_p99 = samples_at(&newcomers, 990);
   seen.newcomer_worst = samples_at(&newcomers, 1000);
   answer_command(control, &seen, sizeof seen);

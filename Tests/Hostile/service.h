@@ -23,7 +23,7 @@ typedef struct {
   uint64_t lost;                      /* connections that ended or could not be */
   uint64_t newcomers, turned_away;    /* new clients that came in, and those that did not in 10 s */
   double get_p50, get_p99, get_worst; /* milliseconds */
-  double newcomer_p50, newcomer_p99, newcomer_worst;
+  double newcomer_p90, newcomer_p99, newcomer_worst;
   double silence_worst;               /* the longest that an idle connection has heard nothing */
 } Service;
 

@@ -33,6 +33,7 @@ CMSGBOX_ERRNO(ENETUNREACH);
 CMSGBOX_ERRNO(ENFILE);
 CMSGBOX_ERRNO(ENOBUFS);
 CMSGBOX_ERRNO(ENOMEM);
+CMSGBOX_ERRNO(ENONET);
 CMSGBOX_ERRNO(ENOPROTOOPT);
 CMSGBOX_ERRNO(EOPNOTSUPP);
 CMSGBOX_ERRNO(EPERM);
@@ -40,6 +41,23 @@ CMSGBOX_ERRNO(EPIPE);
 CMSGBOX_ERRNO(EPROTO);
 CMSGBOX_ERRNO(ETIMEDOUT);
 #undef CMSGBOX_ERRNO
+
+// 1 if the error is what Linux makes of an ICMP message about an earlier packet (icmp(7), and accept(2) of the errors
+// that wait at a new connection), and says nothing of the call that returned it.
+static inline int32_t cmsgbox_is_bounce(int32_t error) {
+  switch (error) {
+  case ECONNREFUSED:
+  case EHOSTDOWN:
+  case EHOSTUNREACH:
+  case ENETDOWN:
+  case ENETUNREACH:
+  case ENONET:
+  case ENOPROTOOPT:
+  case EOPNOTSUPP:
+  case EPROTO: return 1;
+  default: return 0;
+  }
+}
 
 // ---- Addresses -----------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ package struct Errno: Error, Equatable, Sendable {
   package static var interrupted: Errno { Errno(rawValue: CMSGBOX_EINTR) }
   package static var messageTooLong: Errno { Errno(rawValue: CMSGBOX_EMSGSIZE) }
   package static var invalidArgument: Errno { Errno(rawValue: CMSGBOX_EINVAL) }
-  package static var protocolError: Errno { Errno(rawValue: CMSGBOX_EPROTO) }
+  package static var machineNotOnNetwork: Errno { Errno(rawValue: CMSGBOX_ENONET) }
 
   /// What a program is told of this error.
   package var status: Status {
@@ -41,7 +41,8 @@ package struct Errno: Error, Equatable, Sendable {
     case .accessDenied, .notPermitted: .notPermitted
     case .tooManyOpenFiles, .tooManyOpenFilesInSystem: .noDescriptors
     case .connectionRefused: .refused
-    case .hostUnreachable, .networkUnreachable, .hostDown, .networkDown: .unreachable
+    case .hostUnreachable, .networkUnreachable, .hostDown, .networkDown, .machineNotOnNetwork:
+      .unreachable
     case .timedOut: .timedOut
     case .connectionReset, .brokenPipe: .reset
     case .noMemory, .noBufferSpace: .noMemory
@@ -51,14 +52,7 @@ package struct Errno: Error, Equatable, Sendable {
 
   /// Whether an ICMP message about an earlier packet says this, rather than the call that returned
   /// it.
-  package var isBounce: Bool {
-    switch self {
-    case .connectionRefused, .hostUnreachable, .networkUnreachable, .hostDown, .networkDown,
-      .protocolError:
-      true
-    default: false
-    }
-  }
+  package var isBounce: Bool { cmsgbox_is_bounce(rawValue) == 1 }
 
   /// Whether accepting failed because of the one connection that was to be accepted, and may go on
   /// with the next.

@@ -15,6 +15,7 @@ import Testing
       (.connectionRefused, .refused),
       (.hostUnreachable, .unreachable),
       (.networkUnreachable, .unreachable),
+      (.machineNotOnNetwork, .unreachable),
       (.timedOut, .timedOut),
       (.connectionReset, .reset),
       (.brokenPipe, .reset),

@@ -117,7 +117,7 @@ import Testing
 
   @Test(
     "A system that refuses trains gets the same datagrams one by one, and is asked no more",
-    arguments: [CMSGBOX_EINVAL, CMSGBOX_EIO, CMSGBOX_EOPNOTSUPP, CMSGBOX_ENOPROTOOPT])
+    arguments: [CMSGBOX_EINVAL, CMSGBOX_EIO])
   func refused(error: Int32) throws {
     try withFaults {
       let sent = datagrams([20, 20, 20, 5])
