@@ -30,7 +30,7 @@ extension Endpoint {
     else { return false }
     count(message.count, traffic)
     let socket = connections[slot].socket
-    awake(socket).out.append(head, message, counts: true)
+    awake(socket).out.append(head, message)
     markStreamReady(socket)
     return true
   }

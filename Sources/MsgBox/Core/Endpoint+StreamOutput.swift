@@ -14,12 +14,11 @@ extension Endpoint {
   ) {
     let socket = connections[slot].socket
     guard isStream(socket) else { return }
+    var head = head
     if options.isReliable, head.kind == .oneWay {
-      let head = reliableHead(message.count, traffic, options)
-      awake(socket).out.append(head, message, shared: shared, counts: false)
-    } else {
-      awake(socket).out.append(head, message, shared: shared, counts: true)
+      head = reliableHead(message.count, traffic, options)
     }
+    awake(socket).out.append(head, message, shared: shared)
     markStreamReady(socket)
   }
 
@@ -152,6 +151,7 @@ extension Endpoint {
     counters.bytesSent &+= UInt64(taken)
     guard let slot = owner(socket) else { return }
     connections[slot].lastSent = now
+    if written.reliable > 0 { wroteReliable(written.reliable, slot) }
     guard written.messages > 0, let traffic = connections[slot].traffic else { return }
     release(traffic, messages: written.messages, bytes: written.bytes)
     messagesLeft(slot, at: now)
@@ -167,11 +167,18 @@ extension Endpoint {
 
   // MARK: Reliable messages
 
-  /// The peer has so many reliable frames: those messages are delivered.
+  @inline(never)
+  private func wroteReliable(_ count: Int, _ slot: Int) {
+    connections[slot].traffic?.reliableFramesWritten &+= UInt32(truncatingIfNeeded: count)
+  }
+
+  /// The peer has so many reliable frames: those messages are delivered. It can have none that is not
+  /// written to its end; believed before, an acknowledgement would take messages out of the marks
+  /// whose bytes still wait here.
   mutating func receiveStreamAck(_ count: UInt32, _ slot: Int, at now: Instant) {
     guard let traffic = connections[slot].traffic,
       case let fresh = count &- traffic.reliableFramesAcknowledged,
-      fresh <= UInt32(clamping: traffic.streamOutbox.count)
+      fresh <= traffic.reliableFramesWritten &- traffic.reliableFramesAcknowledged
     else {
       drop(.staleAck, slot)
       return

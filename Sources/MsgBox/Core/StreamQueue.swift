@@ -42,39 +42,43 @@ package struct StreamQueue: ~Copyable {
     frames.append(tail.count - before, overhead: 0)
   }
 
-  /// Appends a message; `counts` says that it is told of when it is written. `shared` is the same
-  /// message, if it need not be copied.
-  mutating func append(
-    _ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes?, counts: Bool
-  ) {
+  /// Appends a message. `shared` is the same message, if it need not be copied.
+  mutating func append(_ head: MessageHead, _ message: Span<UInt8>, shared: MessageBytes?) {
     if let shared, message.count >= Self.ownPiece {
-      append(head, sharing: shared, counts: counts)
+      append(head, sharing: shared)
     } else {
-      append(head, message, counts: counts)
+      append(head, message)
     }
   }
 
-  /// Appends a message; `counts` says that it is told of when it is written.
+  /// Appends a message.
   @inline(__always)
-  mutating func append(_ head: MessageHead, _ message: Span<UInt8>, counts: Bool) {
+  mutating func append(_ head: MessageHead, _ message: Span<UInt8>) {
     let overhead = StreamFrame.overhead(head)
     makeRoom(overhead &+ message.count)
     StreamFrame.append(head, payload: message, to: &tail)
     count &+= overhead &+ message.count
-    frames.append(overhead &+ message.count, overhead: counts ? overhead : 0)
+    note(head, overhead, message.count)
   }
 
   /// Appends a message that is not copied.
-  private mutating func append(
-    _ head: MessageHead, sharing message: MessageBytes, counts: Bool
-  ) {
+  private mutating func append(_ head: MessageHead, sharing message: MessageBytes) {
     let overhead = StreamFrame.overhead(head)
     makeRoom(overhead)
     StreamFrame.append(head, payloadCount: message.count, to: &tail)
     endTail()
     pieces.append(message)
     count += overhead + message.count
-    frames.append(overhead + message.count, overhead: counts ? overhead : 0)
+    note(head, overhead, message.count)
+  }
+
+  @inline(__always)
+  private mutating func note(_ head: MessageHead, _ overhead: Int, _ payload: Int) {
+    if head.kind == .reliable {
+      frames.appendReliable(overhead &+ payload)
+    } else {
+      frames.append(overhead &+ payload, overhead: overhead)
+    }
   }
 
   /// Begins a new buffer if the last one is full, so that what waits is not moved to grow it.
@@ -118,9 +122,9 @@ package struct StreamQueue: ~Copyable {
     return unsafe _overrideLifetime(rest, borrowing: self)
   }
 
-  /// The system took so many bytes from the front, at most `count`. Returns the messages that are
-  /// written to their end by that, and their payload bytes.
-  mutating func take(_ taken: Int) -> (messages: Int, bytes: Int) {
+  /// The system took so many bytes from the front, at most `count`. Returns what is written to its
+  /// end by that.
+  mutating func take(_ taken: Int) -> WrittenFrames {
     guard taken < count else {
       empty()
       return frames.takeAll()
@@ -188,16 +192,37 @@ package struct StreamQueue: ~Copyable {
   }
 }
 
+/// What frames count for once they are written.
+struct WrittenFrames {
+  /// Messages that need no acknowledgement, and their payload bytes.
+  var messages = 0
+  var bytes = 0
+  /// Messages that do.
+  var reliable = 0
+
+  /// Stands for what is no payload of a reliable message; no head is as large.
+  static let reliableMark: UInt32 = 31
+
+  /// Adds a frame of so many bytes, of which `overhead` are no payload.
+  fileprivate mutating func add(_ size: Int, overhead: UInt32) {
+    if overhead == Self.reliableMark {
+      reliable += 1
+    } else if overhead > 0 {
+      messages += 1
+      bytes += size - Int(overhead)
+    }
+  }
+}
+
 /// The sizes of the frames that are queued, in order, with the payload that each counts for: four
 /// bytes each.
 struct FrameSizes {
   /// Bits 31 to 5 are the bytes of the frame, 4 to 0 what of them is no payload; 0 there is a frame
-  /// that counts for nothing.
+  /// that counts for nothing, `WrittenFrames.reliableMark` a reliable message.
   private var sizes: [UInt32] = []
   private var firstSize = 0
-  /// Of all that count.
-  private var messages = 0
-  private var bytes = 0
+  /// Of all.
+  private var sum = WrittenFrames()
 
   /// Whether it has little memory.
   var isSmall: Bool { sizes.capacity <= 256 }
@@ -209,33 +234,34 @@ struct FrameSizes {
   mutating func append(_ size: Int, overhead: Int) {
     sizes.append(UInt32(truncatingIfNeeded: size) << 5 | UInt32(truncatingIfNeeded: overhead))
     guard overhead > 0 else { return }
-    messages += 1
-    bytes += size - overhead
+    sum.messages += 1
+    sum.bytes += size - overhead
   }
 
-  mutating func takeAll() -> (messages: Int, bytes: Int) {
-    let all = (messages, bytes)
-    messages = 0
-    bytes = 0
+  mutating func appendReliable(_ size: Int) {
+    sizes.append(UInt32(truncatingIfNeeded: size) << 5 | WrittenFrames.reliableMark)
+    sum.reliable += 1
+  }
+
+  mutating func takeAll() -> WrittenFrames {
+    let all = sum
+    sum = WrittenFrames()
     firstSize = 0
     sizes.removeAll(keepingCapacity: sizes.capacity <= 16_384)
     return all
   }
 
   /// Takes the frames that lie in the first `written` bytes, and leaves there what is behind them.
-  mutating func take(_ written: inout Int) -> (messages: Int, bytes: Int) {
-    var taken = (messages: 0, bytes: 0)
+  mutating func take(_ written: inout Int) -> WrittenFrames {
+    var taken = WrittenFrames()
     while let size = first, size <= written {
       written -= size
-      let overhead = Int(sizes[firstSize] & 31)
-      if overhead > 0 {
-        taken.messages += 1
-        taken.bytes += size - overhead
-      }
+      taken.add(size, overhead: sizes[firstSize] & 31)
       firstSize += 1
     }
-    messages -= taken.messages
-    bytes -= taken.bytes
+    sum.messages -= taken.messages
+    sum.bytes -= taken.bytes
+    sum.reliable -= taken.reliable
     if firstSize > 1024, firstSize * 2 > sizes.count {
       sizes.removeSubrange(0..<firstSize)
       firstSize = 0
@@ -248,6 +274,7 @@ struct FrameSizes {
     guard firstSize < sizes.count else { return }
     let first = sizes[firstSize]
     _ = takeAll()
-    append(Int(first >> 5), overhead: Int(first & 31))
+    sizes.append(first)
+    sum.add(Int(first >> 5), overhead: first & 31)
   }
 }

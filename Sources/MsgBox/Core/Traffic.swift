@@ -65,6 +65,8 @@ final class Traffic {
   /// Reliable frames that came on a stream, and whether that is still to be told.
   var reliableFramesReceived: UInt32 = 0
   var owesStreamAck = false
+  /// Reliable frames that the stream has taken to their end, and how many of them the peer has.
+  var reliableFramesWritten: UInt32 = 0
   var reliableFramesAcknowledged: UInt32 = 0
   /// Reliable messages on a stream that are not acknowledged.
   var streamOutbox = FIFO<StreamReliable>()

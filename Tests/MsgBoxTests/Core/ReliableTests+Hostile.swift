@@ -156,6 +156,44 @@ struct ReliableHostileTests {
     #expect(server.log.count(.delivered) == 1)
   }
 
+  @Test("On a stream no message is delivered before its frame is written to its end")
+  func ackAheadOfStream() throws {
+    let simulation = Simulation(seed: 9)
+    let server = simulation.addNode("server")
+    var options = ConnectionOptions()
+    options.sendMarkBytes = 100_000
+    let listener = server.listen(.tcp, options: options)
+    _ = try #require(server.wait(for: .listening))
+    let stream = try #require(
+      RawStream(from: simulation.addNode("host"), to: server.address(of: listener)))
+    #expect(stream.shakeHands())
+    let handle = try #require(server.log.first(.connectionReady)).handle
+    func acknowledge(_ count: UInt32) {
+      stream.send(RawPacket.frame([0xc0, 0x0b, 0, 1, 0, 0, 0, 0] + RawPacket.u32(count)))
+      simulation.run(for: .milliseconds(20))
+    }
+    let large = [UInt8](repeating: 7, count: 1_000_000)
+    #expect(server.sendReliably([1], to: handle, outcome: 1) == .ok)
+    #expect(server.send("between", to: handle) == .ok)
+    #expect(server.sendReliably(large, to: handle, outcome: 2) == .ok)
+    simulation.run(for: .milliseconds(1))
+    acknowledge(2)
+    #expect(server.deliveredContexts.isEmpty && server.dropped(.staleAck) == 1)
+    acknowledge(1)
+    #expect(server.deliveredContexts == [1] && server.dropped(.staleAck) == 1)
+    #expect(server.send("more", to: handle) == .wouldBlock)
+    #expect(server.census.queuedMessages == 1 && server.census.queuedBytes == 1_000_000)
+    simulation.run(for: .seconds(2))
+    #expect(stream.received.count > large.count)
+    acknowledge(3)
+    #expect(server.deliveredContexts == [1] && server.dropped(.staleAck) == 2)
+    acknowledge(2)
+    #expect(server.deliveredContexts == [1, 2] && server.census.queuedMessages == 0)
+    #expect(server.send("more", to: handle) == .ok)
+    stream.close()
+    finishAll(simulation)
+  }
+
   @Test("A peer that never acknowledges one message makes its sender keep no others for that")
   func oneNeverAcknowledged() throws {
     let raw = try RawServer(options: roomyOptions())
