@@ -31,6 +31,7 @@ extension Endpoint {
     let index = Int(socket.rawValue)
     if let stream = sockets[index].stream {
       timers.cancel(&stream.timer)
+      stream.refusal = 0
       holdNothing(stream)
       stream.out.clear()
       rest(socket)

@@ -40,6 +40,19 @@ extension Endpoint {
     appendToStream(socket, .close(reason), session: nil)
     beginClosing(socket, at: now)
     discard(slot)
+    lingerRefused(socket)
+  }
+
+  /// A refused stream has no place of its listener or its prefix, so whoever connects, is refused and
+  /// never closes is bounded here: the oldest of too many does not wait for FIN any more.
+  private mutating func lingerRefused(_ socket: SocketID) {
+    refusals += 1
+    awake(socket).refusal = refusals
+    refusedStreams.append(RefusedStream(socket: socket, refusal: refusals))
+    guard refusedStreams.count > configuration.maxRefusedStreams,
+      let oldest = refusedStreams.popFirst(), stream(oldest.socket)?.refusal == oldest.refusal
+    else { return }
+    giveUp(oldest.socket)
   }
 
   /// From here the stream has no connection: it writes what it has, sends FIN, and waits for the
@@ -68,6 +81,11 @@ extension Endpoint {
   mutating func lingerTimer(_ socket: SocketID) {
     guard let stream = stream(socket) else { return }
     stream.timer = .none
+    giveUp(socket)
+  }
+
+  /// Closes a stream that has no connection, whether the peer has taken everything or not.
+  private mutating func giveUp(_ socket: SocketID) {
     if sockets[Int(socket.rawValue)].phase == .lingering {
       closeNow(socket)
     } else {

@@ -4,6 +4,8 @@ package struct EndpointConfiguration: Sendable {
   package var box: UInt32 = 1
   /// Handshakes under way that a listener keeps, so that a flood at one keeps nobody from another.
   package var maxPendingHellos = 4096
+  /// Streams that were refused and still wait for their peer to close them.
+  package var maxRefusedStreams = 256
   package var maxTombstones = 4096
   /// Requests that a program may leave unanswered, over all connections.
   package var maxOpenRequests = Handle.maxSlots
@@ -109,6 +111,9 @@ package struct Endpoint: ~Copyable {
   /// A request or a reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
+  /// The last streams that were refused, at most `maxRefusedStreams`, and how many that were in all.
+  var refusedStreams = FIFO<RefusedStream>()
+  var refusals: UInt64 = 0
   /// What streams needed that have nothing to do now, for reuse.
   var spareStreams: [StreamState] = []
   /// A packet that carries no message, for reuse.

@@ -117,6 +117,12 @@ final class WaitingDatagrams {
   var isIdle: Bool { out.isEmpty && repeatingCloses == 0 }
 }
 
+/// A stream that was refused, and may have been closed since.
+struct RefusedStream {
+  var socket: SocketID
+  var refusal: UInt64
+}
+
 /// The two directions of a TCP stream that is at work.
 final class StreamState {
   var out = StreamQueue()
@@ -128,6 +134,8 @@ final class StreamState {
   var partBegan = Instant(nanoseconds: 0)
   /// When a stream that is closing is given up.
   var timer = TimerID.none
+  /// Of a stream that was refused: which refusal that was; 0 of others.
+  var refusal: UInt64 = 0
 
   /// Whether nothing would be lost without it.
   var isIdle: Bool { out.isEmpty && !deframer.isInsideFrame && timer == .none }

@@ -103,6 +103,62 @@ struct LimitTests {
     finishAll(simulation)
   }
 
+  @Test("Of streams that are refused only the last ones wait for their peer to close them")
+  func refusedStreams() throws {
+    let server = server { $0.maxRefusedStreams = 5 }
+    var options = ConnectionOptions()
+    options.maxConnections = 1
+    let listener = server.listen(.tcp, options: options)
+    _ = try #require(server.wait(for: .listening))
+    let host = simulation.addNode("host")
+    let first = try #require(RawStream(from: host, to: server.address(of: listener)))
+    #expect(first.shakeHands())
+    func refuse(_ count: Int) throws -> [RawStream] {
+      try (0..<count).map { _ in
+        let stream = try #require(RawStream(from: host, to: server.address(of: listener)))
+        stream.send(RawPacket.frame(RawPacket.hello(own: 78)))
+        simulation.run(for: .milliseconds(50))
+        #expect(stream.frames.last?[1] == 4)
+        return stream
+      }
+    }
+    let refused = try refuse(12)
+    #expect(server.openSockets == 2 + 5 && server.dropped(.connectionsFull) == 12)
+    // Whoever gets the place of one that has gone is none of them.
+    refused[11].close()
+    simulation.run(for: .milliseconds(50))
+    let silent = try #require(RawStream(from: host, to: server.address(of: listener)))
+    let second = try #require(RawStream(from: host, to: server.address(of: listener)))
+    first.close()
+    simulation.run(for: .milliseconds(50))
+    #expect(second.shakeHands(own: 79))
+    let others = try refuse(5)
+    simulation.run(for: .milliseconds(50))
+    #expect(second.end == nil && server.openSockets == 3 + 5)
+    simulation.run(for: .seconds(2))
+    #expect(second.end == nil && server.openSockets == 3)
+    for stream in refused + others + [silent, second] { stream.close() }
+    finishAll(simulation)
+  }
+
+  @Test("A refused stream that must not wait is reset before its close is written")
+  func refusedAtOnce() throws {
+    let server = server { $0.maxRefusedStreams = 0 }
+    var options = ConnectionOptions()
+    options.maxConnections = 1
+    let listener = server.listen(.tcp, options: options)
+    _ = try #require(server.wait(for: .listening))
+    let host = simulation.addNode("host")
+    let first = try #require(RawStream(from: host, to: server.address(of: listener)))
+    #expect(first.shakeHands())
+    let second = try #require(RawStream(from: host, to: server.address(of: listener)))
+    #expect(!second.shakeHands(own: 78))
+    #expect(second.end == .reset(systemError: 104) && second.frames.isEmpty)
+    #expect(server.openSockets == 2)
+    for stream in [first, second] { stream.close() }
+    finishAll(simulation)
+  }
+
   @Test("A flood of handshakes at one listener keeps nobody from another")
   func floodElsewhere() throws {
     let server = server { $0.maxPendingHellos = 2 }

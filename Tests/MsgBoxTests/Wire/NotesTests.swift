@@ -123,6 +123,7 @@ import Testing
       ("what a frame may have besides its message", WireFormat.frameOverhead),
       ("least lost_after believed", Int(WireFormat.leastLostAfter)),
       ("pending hellos", configuration.maxPendingHellos),
+      ("streams that were refused", configuration.maxRefusedStreams),
       ("connections of a source prefix unless set", SourcePrefixes.defaultLimit),
       ("peers without a session of a box", ImplicitPeers.most),
       ("datagrams that wait for a socket", CookieBudget.room * 4),
