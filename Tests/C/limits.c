@@ -2,7 +2,10 @@
    there are some again. */
 #include "test.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 static void on_event(const msg_Event *e) {
   record(e);
@@ -59,6 +62,68 @@ static void descriptors(const char *transport) {
   forget();
 }
 
+static int descriptors_below(int most) {
+  int count = 0;
+  for (int fd = 0; fd < most; fd++) count += fcntl(fd, F_GETFD) >= 0;
+  return count;
+}
+
+/* Leaves the process so many descriptors that are free. */
+static void leave_descriptors(int count) {
+  int most = 0;
+  while (most - descriptors_below(most) < count) most++;
+  limit(RLIMIT_NOFILE, (rlim_t)most);
+}
+
+/* Connects while the process has no more descriptors than the client needs, and `more`. */
+static msg_Conn join(msg_Box box, int port, int more) {
+  leave_descriptors(1 + more);
+  msg_Conn client = test_connect(box, "tcp", port, on_event, NULL);
+  WAIT_FOR(count_of(msg_connection_setup, client) == 1, 2000);
+  return client;
+}
+
+/* A stream that says nothing. */
+static int silent_stream(int port) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+  return fd;
+}
+
+/* Silent streams have all descriptors: the oldest makes way for a client, and no other. */
+static void silent_streams(void) {
+  struct rlimit before;
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  msg_Box box = msg_default_box();
+  msg_Conn listener = test_listen(box, "tcp", on_event, NULL);
+  int port = msg_local_port(listener);
+  int silent[3];
+  for (int i = 0; i < 3; i++) {
+    silent[i] = silent_stream(port);
+    int count = descriptors_below(256);
+    WAIT_FOR(descriptors_below(256) == count + 1, 2000);
+  }
+  char byte;
+  /* Who takes the last one takes nobody else's. */
+  msg_Conn last = join(box, port, 1);
+  CHECK(count_of(msg_error, listener) == 0);
+  CHECK(recv(silent[0], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+  msg_Conn one_more = join(box, port, 0);
+  CHECK(count_of(msg_error, listener) == 1);
+  CHECK(recv(silent[0], &byte, 1, MSG_DONTWAIT) == 0);
+  for (int i = 1; i < 3; i++) CHECK(recv(silent[i], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+
+  limit(RLIMIT_NOFILE, before.rlim_cur);
+  for (int i = 0; i < 3; i++) close(silent[i]);
+  CHECK_CODE(msg_disconnect(last), MSG_OK);
+  CHECK_CODE(msg_disconnect(one_more), MSG_OK);
+  CHECK_CODE(msg_unlisten(listener), MSG_OK);
+  WAIT_FOR(has_ended(last) && has_ended(one_more) && count_of(msg_listening_ended, listener) == 1, 5000);
+  forget();
+}
+
 /* A box holds 2 MiB for what is received, which only the pages that are used cost; a process that may have no more
    address space gets an error for it, before anything else is asked for. */
 static void memory(void) {
@@ -81,6 +146,7 @@ static void memory(void) {
 
 int main(void) {
   FOR_EACH_TRANSPORT(transport) descriptors(transport);
+  silent_streams();
   memory();
   CHECK_CODE(msg_box_destroy(msg_default_box()), MSG_OK);
   return 0;

@@ -252,6 +252,7 @@ extension Endpoint {
     outboxPool = OutboxPool()
     largeBuffers.empty()
     spareStreams = []
+    streamListeners = []
     refusedStreams = FIFO()
     ready = FIFO()
     nextRound = FIFO()

@@ -29,6 +29,7 @@ extension Endpoint {
     connections[slot].socket = socket
     connections[slot].local = local
     connections[slot].phase = .open
+    if !isUDP { streamListeners.append(slot) }
     emit(.listening, slot)
     return true
   }
@@ -83,6 +84,29 @@ extension Endpoint {
     connections[slot].timer = timers.schedule(
       .connection, slot, at: now + state.options.connectTimeout)
     return true
+  }
+
+  /// Ends the stream that has waited longest for its hello, of this listener or else of the one that
+  /// has most of them, so that there is a descriptor for who comes: streams that say nothing keep
+  /// nobody out. False if there is none.
+  package mutating func endAwaiting(at listener: SocketID) -> Bool {
+    guard let oldest = oldestAwaiting(at: listener) else { return false }
+    counters.drop(.pendingFull)
+    discard(oldest)
+    return true
+  }
+
+  private func oldestAwaiting(at listener: SocketID) -> Int? {
+    if let own = owner(listener).flatMap({ awaitingStreams(of: $0).first }) { return own }
+    var most = SlotList()
+    for slot in streamListeners where awaitingStreams(of: slot).count > most.count {
+      most = awaitingStreams(of: slot)
+    }
+    return most.first
+  }
+
+  private func awaitingStreams(of listener: Int) -> SlotList {
+    connections[listener].listenerState?.awaitingStreams ?? SlotList()
   }
 
   /// A TCP listener could not accept (out of descriptors): one `error` event per episode.
@@ -298,7 +322,10 @@ extension Endpoint {
     connections[slot].phase = .retiring
     while let stream = state.awaitingStreams.first { discard(stream) }
     refusePendingHellos(state)
-    if connections[slot].transport == .tcp { closeNow(connections[slot].socket) }
+    if connections[slot].transport == .tcp {
+      streamListeners.removeAll { $0 == slot }
+      closeNow(connections[slot].socket)
+    }
     for connection in connections.members(of: state.connections)
     where connections[connection].phase == .open {
       close(connection, .normal, .endUnlistened, at: now)

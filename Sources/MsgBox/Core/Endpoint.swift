@@ -111,6 +111,8 @@ package struct Endpoint: ~Copyable {
   /// A request or a reply that is sent again, for reuse.
   var repeated: [UInt8] = []
   var largeBuffers = LargeBuffers()
+  /// TCP listeners that are open.
+  var streamListeners: [Int] = []
   /// The last streams that were refused, at most `maxRefusedStreams`, and how many that were in all.
   var refusedStreams = FIFO<RefusedStream>()
   var refusals: UInt64 = 0

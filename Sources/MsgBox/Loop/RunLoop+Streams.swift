@@ -14,43 +14,67 @@ extension RunLoop {
   func acceptAll(
     _ listener: LoopSocket, at time: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
   ) -> Progress {
-    // Their own address is the listener's; where that has none, nobody asks.
-    let local = listener.local
-    let isIPv6 = listener.isIPv6
-    for _ in 0..<64 where listener.isOpen && !isEnding {
-      var remote = Address.unspecified
+    for step in 0..<64 where listener.isOpen && !isEnding {
       do throws(Errno) {
-        let descriptor = try TCPSocket.accept(listener.fd, remote: &remote)
-        let open = OpenSocket(descriptor: descriptor, isIPv6: isIPv6, local: local)
-        let socket = try adopt(open, role: .stream, interest: .readable)
+        try acceptOne(listener, at: time)
         listener.isShedding = false
-        if !endpoint.accepted(listener.id, socket.id, remote: remote, local: local, at: time) {
-          remove(socket.id)
-        }
       } catch {
         if error == .wouldBlock { return .drained }
-        if !goOn(listener, after: error) {
-          settle(deliver)
-          return .drained
-        }
+        // Without descriptors the system says so also where nobody waits: only the poller knows then.
+        if error.isDescriptorShortage, step > 0 { return .more }
+        if !error.isOfOneConnection { return failed(listener, error, at: time, deliver) }
       }
       if endpoint.hasNews { settle(deliver) }
     }
     return .more
   }
 
-  /// Whether accepting may go on at once after `error`.
-  private func goOn(_ listener: LoopSocket, after error: Errno) -> Bool {
-    if error.isOfOneConnection { return true }
+  private func acceptOne(_ listener: LoopSocket, at time: Instant) throws(Errno) {
+    var remote = Address.unspecified
+    let descriptor = try TCPSocket.accept(listener.fd, remote: &remote)
+    // Its own address is the listener's; where that has none, nobody asks.
+    let local = listener.local
+    let open = OpenSocket(descriptor: descriptor, isIPv6: listener.isIPv6, local: local)
+    let socket = try adopt(open, role: .stream, interest: .readable)
+    if !endpoint.accepted(listener.id, socket.id, remote: remote, local: local, at: time) {
+      remove(socket.id)
+    }
+  }
+
+  /// Accepting the connection that waits has failed with `error`, not through its own fault.
+  private func failed(
+    _ listener: LoopSocket, _ error: Errno, at time: Instant,
+    _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Progress {
     if !listener.isShedding {
       listener.isShedding = true
       note(.error, "accepting failed, error ", Int(error.rawValue))
       endpoint.acceptFailed(
         listener.id, error.status, systemError: error.rawValue, at: now)
     }
-    if error.isDescriptorShortage && shedOne(listener) { return true }
-    pause(listener)
-    return false
+    let isServed =
+      error.isDescriptorShortage
+      && (acceptInstead(listener, at: time, deliver) || shedOne(listener))
+    if !isServed { pause(listener) }
+    settle(deliver)
+    return isServed ? .more : .drained
+  }
+
+  /// Accepts one connection in the place of a stream that waits for its hello. False if there is no
+  /// such stream, or its descriptor was not enough.
+  private func acceptInstead(
+    _ listener: LoopSocket, at time: Instant, _ deliver: (CoreEvent, RawSpan) -> Void
+  ) -> Bool {
+    guard endpoint.endAwaiting(at: listener.id) else { return false }
+    settle(deliver)
+    guard listener.isOpen, !isEnding else { return true }
+    do throws(Errno) {
+      // The shortage is not over with that, so the next one is not told anew.
+      try acceptOne(listener, at: time)
+      return true
+    } catch {
+      return error == .wouldBlock || error.isOfOneConnection
+    }
   }
 
   /// Accepts one connection by the descriptor kept in reserve, only to close it, so that its peer

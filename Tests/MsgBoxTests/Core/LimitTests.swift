@@ -103,6 +103,32 @@ struct LimitTests {
     finishAll(simulation)
   }
 
+  @Test("For want of descriptors a listener's oldest stream without a hello goes, or another's")
+  func endAwaiting() throws {
+    let server = server { _ in }
+    let listeners = (0..<3).map { _ in server.listen(.tcp) }
+    _ = try #require(server.wait(for: .listening, count: 3))
+    let host = simulation.addNode("host")
+    let streams = try [1, 0, 0, 0, 1].map { listener in
+      try #require(RawStream(from: host, to: server.address(of: listeners[listener])))
+    }
+    #expect(streams[4].shakeHands())
+    func endAwaiting(at listener: Int) throws -> [Bool] {
+      let socket = try #require(server.listeningSocket(at: server.address(of: listeners[listener])))
+      server.enter { _ = server.endpoint.endAwaiting(at: socket.id) }
+      simulation.run(for: .milliseconds(50))
+      return streams.map { $0.end != nil }
+    }
+    #expect(try endAwaiting(at: 2) == [false, true, false, false, false])
+    #expect(try endAwaiting(at: 1) == [true, true, false, false, false])
+    #expect(try endAwaiting(at: 1) == [true, true, true, false, false])
+    #expect(server.unlisten(listeners[0]) == .ok)
+    #expect(try endAwaiting(at: 1) == [true, true, true, true, false])
+    #expect(server.dropped(.pendingFull) == 3, "none waits any more")
+    for stream in streams { stream.close() }
+    finishAll(simulation)
+  }
+
   @Test("Of streams that are refused only the last ones wait for their peer to close them")
   func refusedStreams() throws {
     let server = server { $0.maxRefusedStreams = 5 }

@@ -163,6 +163,74 @@ import Testing
     }
   }
 
+  /// Whether a descriptor is readable now.
+  private func isReadable(_ descriptor: borrowing FileDescriptor) throws -> Bool {
+    let poller = try Poller()
+    try poller.add(descriptor.rawValue, token: 1, for: .readable)
+    return try poller.wait(milliseconds: 0) == 1
+  }
+
+  @Test("Out of descriptors the oldest stream without a hello makes way for who comes")
+  func acceptInstead() throws {
+    try withFaults {
+      let server = try TestLoop()
+      let (listener, port) = try server.listening(.tcp, loopback)
+      let address = Address(ip: IPAddress(v4: 0x7f00_0001), port: port)
+      let oldest = try TCPSocket.connect(to: address)
+      try run([server]) { server.loop.endpoint.census.connections == 1 }
+      let next = try TCPSocket.connect(to: address)
+      try run([server]) { server.loop.endpoint.census.connections == 2 }
+      func join() throws -> TestLoop {
+        let client = try TestLoop()
+        _ = client.connect(Locator(transport: .tcp, host: loopback, port: port))
+        try run([client, server]) { client.count(.connectionSetup) == 1 }
+        return client
+      }
+      // Nobody waits behind the one that was accepted, so nobody has to go.
+      fail(CMSGBOX_CALL_ACCEPT, with: .tooManyOpenFiles, after: 1)
+      var clients = [try join()]
+      #expect(cmsgbox_fault_clear() == 1)
+      #expect(server.count(.error) == 0 && server.counters.dropped(.pendingFull) == 0)
+
+      fail(CMSGBOX_CALL_ACCEPT, with: .tooManyOpenFiles)
+      clients.append(try join())
+      #expect(try isReadable(oldest) && !isReadable(next))
+      fail(CMSGBOX_CALL_ACCEPT, with: .tooManyOpenFiles)
+      clients.append(try join())
+      #expect(try isReadable(next))
+      #expect(server.counters.dropped(.pendingFull) == 2)
+      #expect(server.count(.error) == 1, "one for the episode")
+      #expect(server.first(.error)?.handle == listener)
+
+      // Its end is the first one that is accepted without that.
+      clients.append(try join())
+      fail(CMSGBOX_CALL_ACCEPT, with: .tooManyOpenFiles)
+      let shed = try TCPSocket.connect(to: address)
+      try run([server]) { server.count(.error) == 2 }
+      try waitFor(.readable, shed.rawValue)
+      withExtendedLifetime(clients) {}
+    }
+  }
+
+  @Test("A stream that made way in vain is not followed by others")
+  func acceptInsteadFails() throws {
+    try withFaults {
+      let server = try TestLoop()
+      let (_, port) = try server.listening(.tcp, loopback)
+      let address = Address(ip: IPAddress(v4: 0x7f00_0001), port: port)
+      let oldest = try TCPSocket.connect(to: address)
+      try run([server]) { server.loop.endpoint.census.connections == 1 }
+      let next = try TCPSocket.connect(to: address)
+      try run([server]) { server.loop.endpoint.census.connections == 2 }
+      fail(CMSGBOX_CALL_ACCEPT, with: .tooManyOpenFilesInSystem, times: 2)
+      let shed = try TCPSocket.connect(to: address)
+      try run([server]) { server.count(.error) == 1 }
+      try waitFor(.readable, shed.rawValue)
+      #expect(try isReadable(oldest) && !isReadable(next))
+      #expect(server.counters.dropped(.pendingFull) == 1 && cmsgbox_fault_clear() == 2)
+    }
+  }
+
   @Test("Without even the reserve, a listener pauses and comes back by itself")
   func acceptPauses() throws {
     try withFaults {
