@@ -42,6 +42,10 @@ package struct DrainClock {
   /// What was expected of the sockets has been read, and they were seen empty not long ago.
   package mutating func sawServed() { busySince = nil }
 
+  /// The system could not say what a socket has. However often that is polled, what waits there is not
+  /// read by that, so the streak tells of nobody's silence.
+  package mutating func couldNotRead() { streakBegan = lastPoll }
+
   /// Whether the sockets were seen empty so lately that to see it again tells nothing new.
   package func isFresh(at now: Instant) -> Bool { now.since(drainedAt) < Self.freshness }
 

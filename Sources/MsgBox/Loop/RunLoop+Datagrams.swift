@@ -23,8 +23,7 @@ extension RunLoop {
       let count = try receiveBatch(socket, most: 1)
       if takeAll(count, of: socket, at: polledAt, deliver) { return .more }
     } catch {
-      return goOn(socket, after: error, deliver)
-        ? receiveAll(socket, at: polledAt, deliver) : .drained
+      return stop(socket, after: error, deliver) ?? receiveAll(socket, at: polledAt, deliver)
     }
     return socket.isOpen && !isEnding ? .served : .drained
   }
@@ -39,8 +38,8 @@ extension RunLoop {
       do throws(Errno) {
         count = try receiveBatch(socket, most: DatagramBatch.receiveCapacity)
       } catch {
-        if goOn(socket, after: error, deliver) { continue }
-        return .drained
+        if let progress = stop(socket, after: error, deliver) { return progress }
+        continue
       }
       if takeAll(count, of: socket, at: receivedAt, deliver) { return .more }
       guard socket.isOpen, !isEnding, batch.isFull else { return .drained }
@@ -58,14 +57,19 @@ extension RunLoop {
     return count
   }
 
-  /// Whether receiving may go on at once after `error`.
-  private func goOn(
+  /// What is known of a socket after `error`; nil if receiving may go on at once.
+  private func stop(
     _ socket: LoopSocket, after error: Errno, _ deliver: (CoreEvent, RawSpan) -> Void
-  ) -> Bool {
-    guard error.isBounce else { return false }
+  ) -> Progress? {
+    if error.isMemoryShortage {
+      // What waits there says who is not silent.
+      drain.couldNotRead()
+      return .served
+    }
+    guard error.isBounce else { return .drained }
     if socket.isConnectedDatagram { bounced(socket, error) }
     settle(deliver)
-    return socket.isOpen && !isEnding
+    return socket.isOpen && !isEnding ? nil : .drained
   }
 
   /// Gives the trains of the batch to the core; true if there was no time for all.

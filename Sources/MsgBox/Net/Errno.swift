@@ -61,6 +61,9 @@ package struct Errno: Error, Equatable, Sendable {
       || self == .timedOut || isBounce
   }
 
+  /// Whether the system lacks memory.
+  package var isMemoryShortage: Bool { self == .noMemory || self == .noBufferSpace }
+
   /// Whether the process or the system is out of descriptors.
   package var isDescriptorShortage: Bool {
     self == .tooManyOpenFiles || self == .tooManyOpenFilesInSystem

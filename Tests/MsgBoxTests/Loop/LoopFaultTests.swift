@@ -101,6 +101,28 @@ import Testing
     }
   }
 
+  @Test("Who sends while the system has no memory to receive it is not lost")
+  func noMemoryToReceive() throws {
+    try withFaults {
+      var options = ConnectionOptions()
+      options.heartbeat = .milliseconds(10)
+      options.suspect = .milliseconds(20)
+      options.lost = .milliseconds(1020)
+      let pair = try EchoPair(.udp, options)
+      try pair.run { pair.server.count(.connectionReady) == 1 }
+      let ready = try #require(pair.server.first(.connectionReady)).handle
+      #expect(pair.server.send([1], to: ready) == .ok)
+      pair.server.loop.flush()
+      fail(CMSGBOX_CALL_RECEIVE_BATCH, with: .noMemory, times: .max)
+      // Behind a second of polls without a pause silence is judged up to a second ago.
+      let end = SystemClock.now + .milliseconds(2200)
+      try run([pair.client]) { SystemClock.now > end || pair.client.count(.connectionLost) > 0 }
+      _ = cmsgbox_fault_clear()
+      try run([pair.client]) { pair.client.count(.message) == 1 }
+      #expect(pair.client.count(.connectionLost) == 0)
+    }
+  }
+
   @Test("Short writes, full buffers and short reads lose no byte of a stream")
   func streams() throws {
     try withFaults {

@@ -430,6 +430,22 @@ import Testing
     #expect(clock.judged(at: at(60_011)) == at(60_010))
   }
 
+  @Test("While the system cannot say what waits, nobody is judged")
+  func couldNotRead() {
+    var clock = DrainClock(now: at(0))
+    clock.sawEmpty(at: at(10))
+    for step in 2...300 {
+      clock.polled(at: at(UInt64(step) * 10))
+      clock.couldNotRead()
+      clock.sawServed()
+    }
+    #expect(clock.judged(at: at(3000)) == at(10))
+    #expect(!clock.isBehind)
+    clock.polled(at: at(3010))
+    clock.sawEmpty(at: at(3010))
+    #expect(clock.judged(at: at(3010)) == at(3010))
+  }
+
   @Test("Under a flood silence is judged a second late, but judged")
   func flood() {
     var clock = DrainClock(now: at(0))
