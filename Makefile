@@ -129,9 +129,10 @@ coverage: | tools
 sanitize: | tools
 	scripts/sanitize
 
-## abi: include/msgbox.h against the record of its ABI, include/msgbox.abi
+## abi: include/msgbox.h against the record of its ABI, include/msgbox.abi; and whether breaks of it are found
 abi: | tools
 	scripts/abi
+	scripts/test-abi
 
 ## faults: every system call fails in turn, with each error that it can give
 faults: | tools

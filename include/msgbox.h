@@ -267,10 +267,12 @@ enum {
 /* What all connections of a box share. A field that is 0 means its default. Start from MSG_BOX_OPTIONS_INIT. */
 typedef struct msg_BoxOptions {
   size_t size;                 /* sizeof(msg_BoxOptions) */
-  uint32_t send_mark_messages; /* 262144: messages queued over all connections before ERR_WOULD_BLOCK */
+  uint32_t send_mark_messages; /* 262144: messages queued over all connections before ERR_WOULD_BLOCK; a connection
+                                  that has next to nothing queued may then still queue its share, one small message
+                                  at least, of a sixteenth more, so peers that take nothing do not silence a box */
   uint32_t turn_datagrams;     /* 1000: datagrams that one turn of the loop sends, shared fairly by the connections;
                                   and four times as many of what is in no connection's queue, as answers to strangers */
-  uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK */
+  uint64_t send_mark_bytes;    /* 268435456: bytes queued over all connections before ERR_WOULD_BLOCK, likewise */
   uint64_t receive_bytes;      /* 268435456: bytes held of incomplete messages, and of such that wait for others
                                   before them, over UDP, and as many over TCP. Of what comes above over UDP,
                                   reliable parts are resent and others dropped; the connections whose messages

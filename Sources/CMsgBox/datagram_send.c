@@ -138,6 +138,8 @@ int32_t cmsgbox_batch_send(
   uint32_t end = first + count;
   int32_t left = send_range(batch, fd, first, end, ipv6, connected, *in_trains);
   if (left >= 0 || batch->lengths[0] < 2 || is_of_another(-left)) return left;
-  if (is_unsupported(-left)) *in_trains = 0;
-  return send_range(batch, fd, first, first + batch->lengths[0], ipv6, connected, 0);
+  int32_t alone = send_range(batch, fd, first, first + batch->lengths[0], ipv6, connected, 0);
+  // What cannot be sent by itself either says nothing of trains.
+  if (alone >= 0 && is_unsupported(-left)) *in_trains = 0;
+  return alone;
 }

@@ -9,13 +9,15 @@ public struct BoxOptions: Equatable, Sendable {
   /// The defaults.
   public init() {}
 
-  /// Messages queued over all connections before `wouldBlock`; 262 144, at least 1.
+  /// Messages queued over all connections before `wouldBlock`; 262 144, at least 1. A connection that
+  /// has next to nothing queued may then still queue its share, one small message at least, of a
+  /// sixteenth more: peers that take nothing do not silence a box.
   public var sendMarkMessages: Int {
     get { Int(core.sendMarkMessages) }
     set { core.sendMarkMessages = UInt32(clamping: newValue) }
   }
 
-  /// Bytes queued over all connections before `wouldBlock`; 268 435 456, at least 1.
+  /// Bytes queued over all connections before `wouldBlock`, likewise; 268 435 456, at least 1.
   public var sendMarkBytes: Int {
     get { Int(clamping: core.sendMarkBytes) }
     set { core.sendMarkBytes = UInt64(clamping: newValue) }

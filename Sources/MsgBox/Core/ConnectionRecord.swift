@@ -81,7 +81,16 @@ package struct ConnectionRecord: ~Copyable, Vacant, Linked {
   /// The listener's slot, of a server connection.
   var listener = ConnectionRecord.noSlot
   var role = Role.client
-  var phase = Phase.ended
+  #if DEBUG
+    var phase = Phase.ended {
+      didSet {
+        let machine = role == .listener ? "listener" : "connection"
+        StateChange.tell(machine, oldValue == .ended ? nil : oldValue, phase)
+      }
+    }
+  #else
+    var phase = Phase.ended
+  #endif
   var transport = Transport.udp
   /// Index of the rotation that visits it.
   var beats: UInt16 = 0

@@ -74,7 +74,7 @@ extension Endpoint {
     guard let slot = slot(handle), packsMessages(slot),
       message.count <= WireFormat.maxLonePayload,
       message.count <= Int(clamping: connections[slot].peerLargest),
-      let traffic = connections[slot].traffic, takesMore(traffic), !owesAck(traffic)
+      let traffic = connections[slot].traffic, takesMore(traffic, message.count), !owesAck(traffic)
     else { return false }
     count(message.count, traffic)
     pack(

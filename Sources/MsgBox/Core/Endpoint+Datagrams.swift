@@ -25,6 +25,11 @@ extension Endpoint {
       counters.drop(.truncated)
       return
     }
+    // Nobody can be answered there (RFC 768).
+    guard remote.port != 0 else {
+      counters.drop(.malformed)
+      return
+    }
     var parser = PacketParser()
     guard let first = parser.nextMessage(datagram, isFirst: true), let session = first.session,
       session != 0

@@ -69,9 +69,9 @@ extension Endpoint {
   /// A listener without room gives up the peer without a session that has been silent for longest,
   /// for one that has shown that it is there.
   mutating func makeRoom(_ state: ListenerState, at now: Instant) {
-    guard !hasRoom(state), let slot = implicitPeers.mostSilent(of: state.implicitPeers) else {
-      return
-    }
+    guard !hasRoom(state), takesUnheardOf(state),
+      let slot = implicitPeers.mostSilent(of: state.implicitPeers)
+    else { return }
     cutOff(slot, .overload, .overload, at: now)
   }
 

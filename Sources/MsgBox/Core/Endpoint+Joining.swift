@@ -8,7 +8,8 @@ extension Endpoint {
     _ head: MessageHead, _ message: Span<UInt8>, _ slot: Int, _ traffic: Traffic
   ) -> Bool {
     guard connections[slot].flags.contains(.isReady), packsMessages(slot),
-      message.count <= Int(clamping: connections[slot].peerLargest), takesMore(traffic),
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      takesMore(traffic, message.count),
       traffic.builder?.join(head, message) == true
     else { return false }
     count(message.count, traffic)
@@ -25,7 +26,8 @@ extension Endpoint {
   ) -> Bool {
     guard connections[slot].transport == .tcp, connections[slot].phase == .open,
       !connections[slot].flags.contains(.onDemand), message.count < StreamQueue.ownPiece,
-      message.count <= Int(clamping: connections[slot].peerLargest), takesMore(traffic),
+      message.count <= Int(clamping: connections[slot].peerLargest),
+      takesMore(traffic, message.count),
       traffic.waiting.isEmpty
     else { return false }
     count(message.count, traffic)

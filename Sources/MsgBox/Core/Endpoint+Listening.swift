@@ -176,12 +176,11 @@ extension Endpoint {
       return sendCookie(hello, state, source, at: now)
     }
     if state.pendingHellos.count >= configuration.maxPendingHellos,
-      let oldest = state.pendingHellos.first
+      let one = pendingHellos.oldest(of: state.pendingHellos, for: source.remote.ip)
     {
-      // The oldest makes room: who answers within a round trip gets in, however many hellos a flood
-      // leaves behind.
+      // Who answers within a round trip gets in, however many hellos a flood leaves behind.
       counters.drop(.pendingFull)
-      removePendingHello(oldest)
+      removePendingHello(one)
     }
     addPendingHello(hello, listener, state, source, at: now)
   }
@@ -202,8 +201,16 @@ extension Endpoint {
       || state.isCrowded(by: source.remote.ip)
   }
 
+  /// Whether a listener takes one more connection.
   func hasRoom(_ state: ListenerState) -> Bool {
-    state.connections.count < Int(state.options.maxConnections)
+    state.connections.count < Int(state.options.maxConnections) && takesUnheardOf(state)
+  }
+
+  /// Connections of which the program has not heard yet, whether or not they have ended, are bounded
+  /// like messages: peers may come and go while it is busy.
+  func takesUnheardOf(_ state: ListenerState) -> Bool {
+    state.untaken.connections
+      < Int(min(state.options.maxConnections, state.options.receiveMarkMessages))
   }
 
   private mutating func sendCookie(

@@ -292,7 +292,7 @@ extension Endpoint {
         pendingHellos[due.index].timer = .none
         removePendingHello(due.index)
       case .tombstone: tombstoneTimer(due.index, at: now)
-      case .pathChange: changeTimer(due.index, at: now)
+      case .pathChange: changeTimer(due.index, at: now, drainedAt: drainedAt)
       case .linger: lingerTimer(SocketID(rawValue: UInt32(due.index)))
       }
     }

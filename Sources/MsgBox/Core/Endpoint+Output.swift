@@ -72,7 +72,8 @@ extension Endpoint {
   /// A turn of the loop begins: it may send `turnDatagrams` datagrams of connections, and four times
   /// as many that belong to no connection's queue. Those are small, and strangers who are not
   /// answered come again: an answer that is not sent helps only who floods.
-  package mutating func beginTurn() {
+  package mutating func beginTurn(at now: Instant) {
+    pathChanges.sentAll(at: now)
     turnDatagramsLeft = Int(limits.turnDatagrams)
     turnControlsLeft = turnDatagramsLeft * 4
     turnControlsFirst = (turnDatagramsLeft + 1) / 2

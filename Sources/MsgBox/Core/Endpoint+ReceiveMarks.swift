@@ -3,7 +3,9 @@
 struct Untaken {
   var messages = 0
   var bytes = 0
-  /// The same of events that wait to be polled.
+  /// New connections of which the program has not heard yet, those that have ended among them.
+  var connections = 0
+  /// The same of messages in events that wait to be polled.
   var pendingMessages = 0
   var pendingBytes = 0
   /// At a mark, and not yet below half of both.
@@ -20,9 +22,11 @@ struct Untaken {
 /// streams wait; but who lives is known all the same, because control packets are always handled.
 extension Endpoint {
   /// The program has not taken so many more messages and bytes of a connection; negative when it
-  /// took some. Told by an owner that keeps events for later; from the first call on, whatever the
+  /// took some; of a listener also so many more new connections. Told by an owner that keeps events for later; from the first call on, whatever the
   /// handle, messages that wait to be polled count too.
-  package mutating func untaken(_ handle: Handle, messages: Int, bytes: Int) {
+  package mutating func untaken(
+    _ handle: Handle, messages: Int, bytes: Int, connections fresh: Int = 0
+  ) {
     keepsMessages = true
     guard let slot = slot(handle) else { return }
     let receiver = receiver(slot)
@@ -30,6 +34,7 @@ extension Endpoint {
     // What a program tells can be any number, and is only as good as that.
     untaken.messages = min(max(untaken.messages &+ messages, 0), 1 << 60)
     untaken.bytes = min(max(untaken.bytes &+ bytes, 0), 1 << 60)
+    untaken.connections = min(max(untaken.connections &+ fresh, 0), 1 << 60)
     judge(&untaken, receiver)
     setUntaken(untaken, receiver)
   }

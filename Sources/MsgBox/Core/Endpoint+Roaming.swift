@@ -21,7 +21,8 @@ extension Endpoint {
       datagram.bigEndian(UInt64.self, at: packet.payload.lowerBound) == change.newToken
     else { return }
     pathChanges[slot]?.proved(at: now)
-    settleChange(slot, at: now)
+    // Not before all is read that came with this: the old address may have answered, too.
+    if pathChanges[slot]?.isDecided(at: now) == true { armChange(slot, at: now) }
   }
 
   /// Only a server's peer can move: a client hears nobody but whom it has connected to.
@@ -35,7 +36,7 @@ extension Endpoint {
     _ change: PathChange, _ source: DatagramSource, at now: Instant
   ) -> Bool {
     change.source.remote != source.remote && !change.isProven && !change.isRefused
-      && now >= change.decides
+      && change.isDecided(at: now)
   }
 
   /// Whether the source prefix of another address has a place for a session, or it is the same one.
@@ -51,12 +52,11 @@ extension Endpoint {
   ) {
     guard hasPlace(slot, at: source.remote.ip) else { return counters.drop(.prefixFull) }
     forgetChange(slot)
-    let decides = now + patience(slot)
     var change = PathChange(
-      source: source, newToken: random.word(), oldToken: random.word(), began: now,
-      decides: decides, challengedAt: now)
+      source: source, newToken: random.word(), oldToken: random.word(), patience: patience(slot),
+      challengedAt: now)
     change.received = bytes
-    pathChanges[slot] = change
+    pathChanges.begin(change, slot)
     challengeBoth(slot, at: now)
   }
 
@@ -76,26 +76,39 @@ extension Endpoint {
       answer(
         .pathChallenge(change.newToken), session: connections[slot].peerSession, change.source)
     }
-    if now < change.decides {
+    let isDecided = change.isDecided(at: now)
+    if !isDecided {
       sendControl(
         .pathChallenge(change.oldToken), session: connections[slot].sendSession, slot)
     }
-    let limit = now < change.decides ? change.decides : change.ends
-    change.timer = timers.schedule(.pathChange, slot, at: min(now + PathChange.gap, limit))
+    pathChanges[slot] = change
+    let limit = (isDecided ? change.ends : change.decides) ?? now + PathChange.gap
+    armChange(slot, at: min(now + PathChange.gap, limit))
+  }
+
+  private mutating func armChange(_ slot: Int, at time: Instant) {
+    guard var change = pathChanges[slot] else { return }
+    timers.cancel(&change.timer)
+    change.timer = timers.schedule(.pathChange, slot, at: time)
     pathChanges[slot] = change
   }
 
-  mutating func changeTimer(_ slot: Int, at now: Instant) {
+  /// - Parameter drainedAt: Up to when all that came has been read. Who answered in time is heard,
+  ///   however late the loop comes to read it.
+  mutating func changeTimer(_ slot: Int, at now: Instant, drainedAt: Instant) {
     pathChanges[slot]?.timer = .none
-    guard !settleChange(slot, at: now), pathChanges[slot] != nil else { return }
+    guard let change = pathChanges[slot] else { return }
+    if change.isDecided(at: now), !change.isDecided(at: drainedAt) {
+      return armChange(slot, at: now + PathChange.lookGap)
+    }
+    guard !settleChange(slot, at: now) else { return }
     challengeBoth(slot, at: now)
   }
 
   /// Ends a change if it is decided; false if it is not.
-  @discardableResult
   private mutating func settleChange(_ slot: Int, at now: Instant) -> Bool {
-    guard let change = pathChanges[slot], now >= change.decides else { return false }
-    if change.isRefused || isThere(slot, change) || now >= change.ends {
+    guard let change = pathChanges[slot], change.isDecided(at: now) else { return false }
+    if change.isRefused || isThere(slot, change) || change.isOver(at: now) {
       forgetChange(slot)
     } else if change.isProven, !hasPlace(slot, at: change.source.remote.ip) {
       counters.drop(.prefixFull)
@@ -111,8 +124,8 @@ extension Endpoint {
   /// Whether the peer was heard from at its old address when nothing that was on its way before the
   /// change can have come any more.
   private func isThere(_ slot: Int, _ change: PathChange) -> Bool {
-    let time = change.decides.since(change.began)
-    return connections[slot].lastHeard > change.began + time / 2
+    guard let askedAt = change.askedAt else { return true }
+    return connections[slot].lastHeard > askedAt + change.patience / 2
   }
 
   /// A path response on the path of a session; whether it has answered a change of address.

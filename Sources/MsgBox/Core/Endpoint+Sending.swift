@@ -8,8 +8,8 @@ extension Endpoint {
       return queue(head, message, slot, SendOptions(), at: now)
     }
     guard message.count <= Int(clamping: connections[slot].peerLargest) else { return .tooBig }
-    guard takesMore(traffic) else {
-      oweWritable(slot)
+    guard takesMore(traffic, message.count) else {
+      oweWritable(slot, message.count)
       return .wouldBlock
     }
     count(message.count, traffic)
@@ -66,8 +66,8 @@ extension Endpoint {
       return .notSupported
     }
     let traffic = traffic(slot)
-    guard takesMore(traffic) else {
-      if owes { oweWritable(slot) }
+    guard takesMore(traffic, message.count) else {
+      if owes { oweWritable(slot, message.count) }
       return .wouldBlock
     }
     enqueued(message.count, traffic)
@@ -267,17 +267,33 @@ extension Endpoint {
 
   // MARK: Marks
 
-  /// Whether connection and box are below their marks.
+  /// Whether connection and box are below their marks, or the connection has some of its share of
+  /// what a box takes beyond its own for one more message of so many bytes.
   @inline(__always)
-  func takesMore(_ traffic: Traffic) -> Bool {
+  func takesMore(_ traffic: Traffic, _ bytes: Int) -> Bool {
     traffic.queuedMessages < traffic.markMessages && traffic.queuedBytes < traffic.markBytes
-      && queuedMessages < Int(limits.sendMarkMessages)
-      && queuedBytes < Int(clamping: limits.sendMarkBytes)
+      && (queuedMessages < Int(limits.sendMarkMessages)
+        && queuedBytes < Int(clamping: limits.sendMarkBytes) || hasShare(traffic, bytes))
   }
 
-  /// A send was refused at a mark, and the program was told so: `writable` follows.
-  mutating func oweWritable(_ slot: Int) {
+  /// Peers that take nothing, however many they are, leave all others some room: so much more than
+  /// its marks a box has for all connections, each the same.
+  @inline(never)
+  private func hasShare(_ traffic: Traffic, _ bytes: Int) -> Bool {
+    let all = 16 * max(connections.count, 1)
+    return traffic.queuedMessages < max(Int(limits.sendMarkMessages) / all, 1)
+      && traffic.queuedBytes + bytes <= byteShare(of: all)
+  }
+
+  /// One small message at least.
+  private func byteShare(of all: Int) -> Int {
+    max(Int(clamping: limits.sendMarkBytes) / all, WireFormat.maxDatagram)
+  }
+
+  /// A send of so many bytes was refused at a mark, and the program was told so: `writable` follows.
+  mutating func oweWritable(_ slot: Int, _ bytes: Int) {
     connections[slot].flags.insert(.owesWritable)
+    traffic(slot).wantsMoreThanShare = bytes > byteShare(of: 16 * max(connections.count, 1))
     tellWritable(slot)
   }
 
@@ -308,11 +324,13 @@ extension Endpoint {
       traffic.queuedMessages * 2 < traffic.markMessages || traffic.queuedMessages == 0,
       traffic.queuedBytes * 2 < traffic.markBytes || traffic.queuedBytes == 0
     else { return }
-    guard isBoxBelowHalf else {
-      guard !connections[slot].flags.contains(.awaitsBox) else { return }
-      connections[slot].flags.insert(.awaitsBox)
-      awaitingBox.append(readyEntry(slot))
-      return
+    if !isBoxBelowHalf {
+      if !connections[slot].flags.contains(.awaitsBox) {
+        connections[slot].flags.insert(.awaitsBox)
+        awaitingBox.append(readyEntry(slot))
+      }
+      // Its share of what is beyond the mark is all there again.
+      guard traffic.queuedMessages == 0, !traffic.wantsMoreThanShare else { return }
     }
     connections[slot].flags.remove(.owesWritable)
     emit(.writable, slot)

@@ -36,6 +36,9 @@ extension Endpoint {
       stream.out.clear()
       rest(socket)
     }
+    #if DEBUG
+      if isStream(socket) { StateChange.tell("stream", sockets[index].phase, nil) }
+    #endif
     sockets[index] = SocketState()
   }
 

@@ -55,14 +55,16 @@ extension Endpoint {
         if failure != .wouldBlock { failure = status }
       }
       // Only who has found nobody at all is to hear when there is somebody.
-      if failure == .wouldBlock { oweWritableOfAll(state) }
+      if failure == .wouldBlock { oweWritableOfAll(state, message.count) }
       return .failure(failure)
     }
   }
 
-  private mutating func oweWritableOfAll(_ state: ListenerState) {
+  private mutating func oweWritableOfAll(_ state: ListenerState, _ bytes: Int) {
     for slot in connections.members(of: state.connections) where connections[slot].phase == .open {
-      if let traffic = connections[slot].traffic, !takesMore(traffic) { oweWritable(slot) }
+      if let traffic = connections[slot].traffic, !takesMore(traffic, bytes) {
+        oweWritable(slot, bytes)
+      }
     }
   }
 

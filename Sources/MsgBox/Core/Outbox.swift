@@ -284,6 +284,7 @@ final class Outbox {
       let index = Int(slot)
       if pool.messages[index].state != .done {
         outcomes.append(Outcome(status: .connectionEnded, options: pool.messages[index].options))
+        pool.messages[index].state = .done
       }
       pool.giveBack(index)
     }

@@ -18,7 +18,13 @@ struct OutboxMessage {
   private var lent: MessageBytes?
   /// Nobody else has `bytes`.
   private var ownsBytes = true
-  var state = State.done
+  #if DEBUG
+    var state = State.done {
+      didSet { StateChange.tell("message", oldValue == .done ? nil : oldValue, state) }
+    }
+  #else
+    var state = State.done
+  #endif
   /// Bytes of the message, also when `bytes` are gone.
   private(set) var size = 0
   var options = SendOptions()

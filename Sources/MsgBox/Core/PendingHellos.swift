@@ -55,6 +55,17 @@ struct PendingHellos: ~Copyable {
     @inline(__always) _modify { yield &hellos[slot] }
   }
 
+  /// So many of the oldest are looked at for one to make room.
+  private static let mostLooks = 64
+
+  /// The hello that makes room for one from `ip`: of the oldest the first from the same prefix, or
+  /// else the oldest. One host that says ever new hellos, cookies and all, pushes out its own.
+  func oldest(of list: SlotList, for ip: IPAddress) -> Int? {
+    let prefix = ip.sourcePrefix
+    return hellos.first(of: list, within: Self.mostLooks) { $0.remote.ip.sourcePrefix == prefix }
+      ?? list.first
+  }
+
   /// Adds a hello to the table, and to the list of its listener's.
   mutating func insert(_ hello: PendingHello, to list: inout SlotList) -> Int? {
     guard let slot = hellos.insert(hello) else { return nil }

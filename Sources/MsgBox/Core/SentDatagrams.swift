@@ -25,7 +25,13 @@ struct SentDatagram {
   var firstFrame: UInt32
   var bytes: UInt16
   var frameCount: UInt8
-  var state = State.outstanding
+  #if DEBUG
+    var state = State.outstanding {
+      didSet { StateChange.tell("datagram", oldValue, state) }
+    }
+  #else
+    var state = State.outstanding
+  #endif
 
   var isOutstanding: Bool { state == .outstanding || state == .probed }
 }

@@ -70,6 +70,18 @@ extension Slab where Record: Linked & ~Copyable {
     return members
   }
 
+  /// The first slot of a list, of as many as are looked at, whose record is as wanted.
+  func first(
+    of list: SlotList, within most: Int, where isWanted: (borrowing Record) -> Bool
+  ) -> Int? {
+    var next = list.head
+    for _ in 0..<most where next != ConnectionRecord.noSlot {
+      if isWanted(self[Int(next)]) { return Int(next) }
+      next = self[Int(next)].links.next
+    }
+    return nil
+  }
+
   @inline(__always)
   mutating func unlink(_ slot: Int, from list: inout SlotList) {
     unhook(self[slot].links, from: &list)

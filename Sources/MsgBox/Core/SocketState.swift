@@ -56,7 +56,14 @@ struct SocketState: ~Copyable {
   }
 
   var kind = Kind.free
-  var phase = Phase.open
+  #if DEBUG
+    var phase = Phase.open {
+      // It is connecting from the beginning, or open.
+      didSet { StateChange.tell("stream", phase == .connecting ? nil : oldValue, phase) }
+    }
+  #else
+    var phase = Phase.open
+  #endif
   private var flags: Flags = []
   /// Of a stream: frames that come in pieces may be lent memory of less than 2 to this, for one of
   /// that size has come; 0 before.

@@ -11,6 +11,8 @@ final class Traffic {
   /// Accepted from the program and not yet given to the system or, if reliable, not acknowledged.
   var queuedMessages = 0
   var queuedBytes = 0
+  /// What was last refused at a mark is more than the share that each has beyond the box's.
+  var wantsMoreThanShare = false
   /// Messages that wait for the accept.
   var early = FIFO<EarlyMessage>()
 

@@ -2,7 +2,7 @@ extension RunLoop {
   /// Sends what the core has queued, as far as the system takes it and a turn may send. Legal inside
   /// `deliver`.
   package func flush() {
-    endpoint.beginTurn()
+    endpoint.beginTurn(at: now)
     sendQueued(at: now)
   }
 

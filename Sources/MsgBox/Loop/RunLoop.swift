@@ -136,7 +136,7 @@ package final class RunLoop {
     // One look at the clock, behind the wait, is enough for most turns.
     var began = roughTime
     turnEnds = began + Self.budget
-    endpoint.beginTurn()
+    endpoint.beginTurn(at: began)
     if pauseEnds != nil { resumePolling() }
     began = settleAndSend(at: began, deliver)
     burst = Self.firstBurst

@@ -25,6 +25,34 @@ struct AsyncTests {
     return try #require(address)
   }
 
+  @Test("Peers that come and go while nobody takes events have the places of a listener, no more")
+  func unheardOf() async throws {
+    let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
+    var options = Options()
+    options.maxConnections = 10
+    let listener = try await server.listen(on: "udp://127.0.0.1:0", options: options)
+    let address = try #require(try await server.withBox { box in box.address(of: listener) })
+    var came = 0
+    for _ in 0..<30 {
+      guard let connection = try? await client.connect(to: address) else { continue }
+      came += 1
+      try await connection.disconnect()
+    }
+    #expect(came == 10)
+    var ends = 0
+    for await event in server.events {
+      guard case .connectionClosed = event else { continue }
+      ends += 1
+      if ends == 10 { break }
+    }
+    // Heard of, they leave their places, as soon as the thread of the box has heard of that.
+    var isIn = false
+    for _ in 0..<1000 where !isIn { isIn = (try? await client.connect(to: address)) != nil }
+    #expect(isIn)
+    await client.close()
+    await server.close()
+  }
+
   @Test("Connects, asks, echoes and ends", arguments: ["udp", "tcp"])
   func cycle(_ transport: String) async throws {
     let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())

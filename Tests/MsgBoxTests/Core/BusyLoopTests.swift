@@ -76,7 +76,7 @@ struct BusyLoopTests {
     var sent = 0
     while true {
       var span = room.mutableSpan
-      endpoint.beginTurn()
+      endpoint.beginTurn(at: now)
       guard endpoint.pollTransmit(into: &span, at: now) != nil else { break }
       sent += 1
     }

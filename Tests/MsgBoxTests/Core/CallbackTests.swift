@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Calls inside callbacks")
+@Suite("Calls inside callbacks", .transitions)
 struct CallbackTests {
   /// Makes every kind of event at one node or the other.
   private final class Scenario {

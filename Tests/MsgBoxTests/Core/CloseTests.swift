@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Closing")
+@Suite("Closing", .transitions)
 struct CloseTests {
   @Test(
     "A close ends exactly the connection of its sender, once on each side",
@@ -105,6 +105,30 @@ struct CloseTests {
     }
   }
 
+  @Test(
+    "A close of a server is said again twice, or until it is answered", arguments: [1, 2, .max])
+  func repeatedAtMost(answered: Int) throws {
+    let raw = try RawServer()
+    let (session, handle) = try raw.join()
+    raw.stranger.forget()
+    var times: [Interval] = []
+    let start = raw.simulation.now
+    raw.stranger.onReceive = { _ in
+      times.append(raw.simulation.now.since(start))
+      if times.count == answered { raw.stranger.send(RawPacket.close(session), to: raw.address) }
+    }
+    #expect(raw.server.disconnect(handle) == .ok)
+    raw.simulation.run(for: .seconds(20))
+    let expected: [UInt64] = [0, 2, 4]
+    #expect(times.map { $0.nanoseconds / 100_000_000 } == Array(expected.prefix(answered)))
+    #expect(raw.server.dropped(.staleClose) == 0 && raw.server.census.tombstones == 1)
+    raw.send(RawPacket.close(session))
+    #expect(times.count == min(answered, 3), "nothing is owed any more")
+    #expect(raw.server.dropped(.staleClose) == 1)
+    raw.stranger.onReceive = nil
+    finishAll(raw.simulation)
+  }
+
   @Test("When every close of a server is lost, the client's next heartbeat learns of the end")
   func allLost() throws {
     let pair = try Pair(.udp)
@@ -184,6 +208,22 @@ struct CloseTests {
     #expect(raw.server.census.tombstones == 0)
     raw.send(RawPacket.heartbeat(session))
     #expect(raw.server.dropped(.tombstone) == 1 && raw.server.dropped(.unknownSession) == 1)
+    finishAll(raw.simulation)
+  }
+
+  @Test("A session that was lost is known for as long, and who still has it learns of its end")
+  func lost() throws {
+    let raw = try RawServer()
+    let (session, _) = try raw.join()
+    _ = try #require(raw.server.wait(for: .connectionLost, within: .seconds(60)))
+    #expect(raw.server.census.tombstones == 1)
+    raw.stranger.forget()
+    raw.simulation.run(for: .seconds(5))
+    #expect(raw.answers.isEmpty, "nothing is repeated")
+    raw.send(RawPacket.heartbeat(session))
+    #expect(raw.answers == [.close] && raw.server.dropped(.tombstone) == 1)
+    raw.simulation.run(for: .seconds(26))
+    #expect(raw.server.census.tombstones == 0)
     finishAll(raw.simulation)
   }
 

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Ends that deliver what was accepted")
+@Suite("Ends that deliver what was accepted", .transitions)
 struct FlushTests {
   /// Nothing goes from `from` to `to`, until it is `up` again; over TCP it waits.
   private func cut(_ pair: Pair, from: Node, to: Node, up: Bool = false) {
@@ -188,6 +188,13 @@ struct FlushTests {
     pair.run(for: .milliseconds(0))
     let refused = try #require(pair.client.log.last(.connectionSetupError))
     #expect(refused.status == .cancelled && refused.undelivered == 1)
+    pair.server.pause()
+    let unheard = pair.client.connect(transport, to: pair.address)
+    pair.run(for: .milliseconds(100))
+    #expect(pair.client.abort(unheard) == .ok)
+    pair.run(for: .milliseconds(0))
+    #expect(pair.client.log.last(.connectionSetupError)?.handle == unheard)
+    pair.server.resume()
     #expect(pair.server.abort(pair.listener) == .invalidArgument)
     cut(pair, from: pair.client, to: pair.server)
     #expect(pair.client.sendReliably([1], to: pair.up, outcome: 1) == .ok)
@@ -242,6 +249,25 @@ struct FlushTests {
     #expect(comesBack ? took < .seconds(4) : took >= .seconds(5) && took < .seconds(6))
     cut(pair, from: pair.server, to: pair.client, up: true)
     pair.finish()
+  }
+
+  @Test("A stream that waits for its hello ends with its listener, and nobody is told of it")
+  func unlistenAwaiting() throws {
+    let simulation = Simulation()
+    let server = simulation.addNode("server")
+    let listener = server.listen(.tcp)
+    _ = try #require(server.wait(for: .listening))
+    let stream = try #require(
+      RawStream(from: simulation.addNode("host"), to: server.address(of: listener)))
+    simulation.run(for: .milliseconds(100))
+    #expect(server.census.connections == 1 && server.openSockets == 2)
+    #expect(server.unlisten(listener) == .ok)
+    simulation.run(for: .milliseconds(100))
+    #expect(server.log.string() == "listening listeningEnded")
+    #expect(server.census.connections == 0 && server.openSockets == 0)
+    #expect(stream.end == .finished && stream.received.isEmpty)
+    stream.close()
+    finishAll(simulation)
   }
 
   // MARK: The end of a box

@@ -105,6 +105,13 @@ struct FragmentTests {
       RawPacket.part(session, messageID: 3, packets: .max, packet: 9, [1]))
     #expect(raw.server.dropped(.tooBig) == 2)
     #expect(raw.server.census.incompleteBytes == 0)
+    // Of this one it shows when the size of its parts is known.
+    raw.send(RawPacket.part(session, messageID: 4, packets: 2, packet: 1, [1]))
+    #expect(raw.server.census.incompleteBytes > 0)
+    raw.send(
+      RawPacket.part(session, messageID: 4, packets: 2, packet: 0, [UInt8](repeating: 1, count: 9)))
+    #expect(raw.server.dropped(.tooBig) == 3)
+    #expect(raw.server.census.incompleteBytes == 0 && raw.server.log.count(.message) == 1)
   }
 
   @Test("Sizes on both sides of a datagram, as one-way, request and reply")

@@ -24,6 +24,17 @@ struct FuzzCorpusTests {
 
   @Test("Every input that once failed", arguments: FuzzTarget.allCases)
   func regressions(target: FuzzTarget) throws {
-    for input in try inputs("Tests/Fuzz/regressions/\(target.rawValue).hex") { target.run(input) }
+    let inputs = try inputs("Tests/Fuzz/regressions/\(target.rawValue).hex")
+    #expect(inputs.count >= Self.leastRegressions(of: target))
+    for input in inputs { target.run(input) }
+  }
+
+  /// How many inputs have failed once: they are added to and never taken away.
+  private static func leastRegressions(of target: FuzzTarget) -> Int {
+    switch target {
+    case .pair: 5
+    case .endpoint: 1
+    case .packets, .streams, .fragments, .addresses: 0
+    }
   }
 }

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("The golden cycles")
+@Suite("The golden cycles", .transitions)
 struct GoldenCycleTests {
   @Test(
     "Each of 20 clients sees setup, replies, closed; the server ready to closed",

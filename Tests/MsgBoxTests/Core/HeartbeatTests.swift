@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Heartbeats and silence")
+@Suite("Heartbeats and silence", .transitions)
 struct HeartbeatTests {
   /// Strangers with a session each at one listener.
   private final class Crowd {

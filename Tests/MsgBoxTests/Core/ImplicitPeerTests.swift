@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Peers that never say hello")
+@Suite("Peers that never say hello", .transitions)
 struct ImplicitPeerTests {
   private func start(_ options: ConnectionOptions = .init()) throws -> RawServer {
     var options = options

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Limits of an endpoint")
+@Suite("Limits of an endpoint", .transitions)
 struct LimitTests {
   private let simulation = Simulation(seed: 17)
 

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("A stream whose connection has ended")
+@Suite("A stream whose connection has ended", .transitions)
 struct LingerTests {
   @Test("Without the peer's FIN it is closed 2 s after its own")
   func noFin() throws {
@@ -21,6 +21,21 @@ struct LingerTests {
     #expect(server.openSockets == 1)
     stream.close()
     finishAll(simulation)
+  }
+
+  @Test("One whose peer ends before it has taken everything is closed at once")
+  func peerEnds() throws {
+    let pair = try Pair(.tcp)
+    pair.server.pause()
+    #expect(pair.client.send([UInt8](repeating: 1, count: 200_000), to: pair.up) == .ok)
+    pair.run(for: .milliseconds(100))
+    #expect(pair.client.abort(pair.up) == .ok)
+    pair.run(for: .seconds(1))
+    #expect(pair.client.log.count(.connectionClosed) == 1 && pair.client.openSockets == 1)
+    pair.server.kill()
+    pair.run(for: .milliseconds(100))
+    #expect(pair.client.openSockets == 0)
+    finishAll(pair.simulation)
   }
 
   @Test("One that its peer takes nothing from is reset after 10 s")

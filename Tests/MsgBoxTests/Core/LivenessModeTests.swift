@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Silent when idle, persistent keepalives, and ends for want of data")
+@Suite("Silent when idle, persistent keepalives, and ends for want of data", .transitions)
 struct LivenessModeTests {
   private func onDemand() -> ConnectionOptions {
     var options = ConnectionOptions()
@@ -135,6 +135,8 @@ struct LivenessModeTests {
     pair.run(for: .seconds(120))
     #expect(pair.server.answer("at last", to: request.request) == .ok)
     #expect(pair.client.wait(for: .reply)?.text == "at last")
+    pair.run(for: .seconds(400))
+    #expect(pair.client.endpoint.nextDeadline == nil, "nothing is waited for")
     #expect(pair.client.log.count(.connectionLost) + pair.server.log.count(.connectionLost) == 0)
     pair.finish()
   }

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Loss recovery: acknowledgements")
+@Suite("Loss recovery: acknowledgements", .transitions)
 struct RecoveryAckTests {
   @Test("What is acknowledged is no longer in flight and gives its frames back once")
   func acknowledged() {
@@ -161,7 +161,7 @@ struct RecoveryAckTests {
   }
 }
 
-@Suite("Loss recovery: losses")
+@Suite("Loss recovery: losses", .transitions)
 struct RecoveryLossTests {
   @Test("Lost when three later ones came through, not when two did")
   func packetThreshold() {

@@ -25,7 +25,7 @@ extension Node {
   func turnByHand() -> [(remote: Address, count: Int)] {
     var sent: [(remote: Address, count: Int)] = []
     var room = [UInt8](repeating: 0, count: 1200)
-    endpoint.beginTurn()
+    endpoint.beginTurn(at: now)
     while true {
       var span = room.mutableSpan
       guard let transmit = endpoint.pollTransmit(into: &span, at: now) else { return sent }

@@ -91,11 +91,17 @@ struct PressureTests {
   @Test("The marks of the box hold for all connections together, who are told in their order")
   func box() throws {
     let crowd = try Crowd(.tcp, count: 5)
-    crowd.server.setLimits { $0.sendMarkMessages = 100 }
+    crowd.server.setLimits {
+      $0.sendMarkMessages = 100
+      $0.sendMarkBytes = 300_000
+    }
     for index in 0..<100 { #expect(crowd.server.send([1], to: crowd.down[index % 5]) == .ok) }
+    // More than the share that each has beyond the mark, of which others hear as soon as they have
+    // nothing queued.
+    let large = [UInt8](repeating: 2, count: 4000)
     for handle in crowd.down.reversed() {
-      #expect(crowd.server.send([1], to: handle) == .wouldBlock)
-      #expect(crowd.server.send([1], to: handle) == .wouldBlock)
+      #expect(crowd.server.send(large, to: handle) == .wouldBlock)
+      #expect(crowd.server.send(large, to: handle) == .wouldBlock)
     }
     crowd.simulation.run(for: .seconds(1))
     #expect(crowd.server.log.all(.writable).map(\.handle) == crowd.down.reversed())

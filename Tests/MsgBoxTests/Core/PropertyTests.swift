@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("The guarantees hold in every random schedule")
+@Suite("The guarantees hold in every random schedule", .transitions)
 struct PropertyTests {
   /// Of each test; MSGBOX_SCHEDULES sets another number, MSGBOX_SEED runs one seed alone.
   private static let schedules = environmentNumber("MSGBOX_SCHEDULES") ?? 2500

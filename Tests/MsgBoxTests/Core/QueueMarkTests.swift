@@ -69,6 +69,48 @@ struct QueueMarkTests {
     pair.finish()
   }
 
+  @Test("However many peers take nothing, others can always be sent to")
+  func manyThatTakeNothing() throws {
+    let simulation = Simulation()
+    let server = simulation.addNode("server")
+    server.setLimits {
+      $0.sendMarkMessages = 1600
+      $0.sendMarkBytes = 1 << 20
+    }
+    let listener = server.listen(.udp)
+    _ = try #require(server.wait(for: .listening))
+    let good = simulation.addNode("good")
+    let up = good.connect(.udp, to: server.address(of: listener))
+    let down = try #require(server.wait(for: .connectionReady)).handle
+    server.onEvent = { node, event in
+      if event.kind == .request { _ = node.answer("yes", to: event.request) }
+    }
+    let stranger = simulation.addStranger(at: RawServer.strangerAddress(1))
+    for own in 1...UInt64(30) {
+      _ = stranger.shakeHands(with: server.address(of: listener), own: own, in: simulation)
+    }
+    let taking = server.log.all(.connectionReady).map(\.handle).filter { $0 != down }
+    try #require(taking.count == 30)
+    for handle in taking {
+      while server.send([1], to: handle, options: reliableOptions()) == .ok {}
+    }
+    #expect(server.census.queuedMessages >= 1600)
+    for round in 0..<20 {
+      while server.send([2], to: down) == .ok {}
+      #expect(good.get("?", from: up, context: UInt(round)) == .ok)
+      simulation.run(for: .milliseconds(200))
+    }
+    // Who waits to hear that it may go on hears it.
+    #expect(server.log.all(.writable).count { $0.handle == down } == 20)
+    #expect(good.log.count(.reply) == 20)
+    #expect(good.log.count(.message) >= 20)
+    // What is larger than a share waits for the box.
+    #expect(server.send([UInt8](repeating: 3, count: 600_000), to: down) == .wouldBlock)
+    simulation.run(for: .seconds(1))
+    #expect(server.log.all(.writable).count { $0.handle == down } == 20)
+    simulation.tearDown()
+  }
+
   @Test("Nobody who was not refused is told to be writable", arguments: bothTransports)
   func quiet(transport: Transport) throws {
     let pair = try Pair(transport)

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Loss recovery: probes")
+@Suite("Loss recovery: probes", .transitions)
 struct ProbeTests {
   @Test("Nothing outstanding, nothing due")
   func idle() {

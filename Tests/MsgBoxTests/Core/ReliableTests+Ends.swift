@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Ends, timers and refusals of reliable messages")
+@Suite("Ends, timers and refusals of reliable messages", .transitions)
 struct ReliableEndTests {
   @Test("A peer that dies leaves one outcome for each message, whatever its state, before the end")
   func lost() throws {

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Reliable messages over UDP")
+@Suite("Reliable messages over UDP", .transitions)
 struct ReliableTests {
   /// Loss of 1000, and the seed.
   static let paths: [(Int, UInt64)] = [(0, 1), (10, 2), (100, 3), (300, 4)]

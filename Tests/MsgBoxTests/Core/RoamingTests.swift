@@ -243,7 +243,8 @@ struct RoamingTests {
       attacked.run(.milliseconds(500))
       attacked.expectStill()
     }
-    #expect(attacked.attacker.received.allSatisfy { $0.kind == .challenge })
+    let received = attacked.attacker.received
+    #expect(!received.isEmpty && received.allSatisfy { $0.kind == .challenge })
     #expect(attacked.raw.server.dropped(.wrongPath) == 40)
     attacked.run(.seconds(4))
     #expect(attacked.raw.server.census.pathChanges == 0)
@@ -262,6 +263,48 @@ struct RoamingTests {
     }
     #expect(attacked.raw.stranger.received.contains { $0.kind == .challenge })
     finishAll(attacked.raw.simulation)
+  }
+
+  @Test("Who answers first behind a pause of the program moves nobody", arguments: [0, 15])
+  func paused(milliseconds: UInt64) throws {
+    let attacked = try Attacked()
+    let (raw, attacker) = (attacked.raw, attacked.attacker)
+    attacked.answers(attacker)
+    attacked.answers(raw.stranger)
+    attacked.attack(RawPacket.heartbeat(attacked.session))
+    attacked.run(.milliseconds(11 + milliseconds))
+    raw.server.pause()
+    attacked.run(.seconds(2))
+    raw.server.resume()
+    attacked.run(.seconds(8))
+    attacked.expectStill()
+    #expect(raw.stranger.received.contains { $0.kind == .challenge })
+    #expect(attacker.received.contains { $0.kind == .challenge })
+    finishAll(raw.simulation)
+  }
+
+  @Test("A slow turn takes nothing from the time in which the old address may answer")
+  func slowTurn() throws {
+    let attacked = try Attacked()
+    let server = attacked.raw.server
+    let began = attacked.raw.simulation.now
+    // Nothing leaves before the end of the turn, five seconds later.
+    server.endpoint.receive(
+      RawPacket.heartbeat(attacked.session).span, on: SocketID(rawValue: 0),
+      from: attacked.attacker.address, to: attacked.raw.address, at: began)
+    func pass(_ milliseconds: UInt64) {
+      let now = began + .milliseconds(milliseconds)
+      server.endpoint.handleTimeout(at: now, drainedAt: now)
+    }
+    pass(5000)
+    #expect(server.census.pathChanges == 1)
+    server.endpoint.beginTurn(at: began + .seconds(5))
+    pass(7999)
+    #expect(server.census.pathChanges == 1)
+    pass(8000)
+    #expect(server.census.pathChanges == 0)
+    attacked.expectStill()
+    attacked.raw.simulation.tearDown()
   }
 
   @Test("A peer whose answers are lost stays if it is heard otherwise")

@@ -37,7 +37,7 @@ private final class Holder {
   }
 }
 
-@Suite("Room for messages that are not complete")
+@Suite("Room for messages that are not complete", .transitions)
 struct RoomTests {
   private let overload: UInt8 = 4
 

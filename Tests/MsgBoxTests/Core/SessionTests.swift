@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Sessions")
+@Suite("Sessions", .transitions)
 struct SessionTests {
   @Test("Session ids are distinct and never 0, and two endpoints share none")
   func ids() throws {
@@ -113,23 +113,31 @@ struct SessionTests {
     finishAll(simulation)
   }
 
-  @Test("The client repeats its confirmation until it hears more than the accept")
-  func confirmation() throws {
+  @Test(
+    "The client repeats its confirmation until it hears more than the accept, and four times at most",
+    arguments: 0...5)
+  func confirmation(lost: Int) throws {
     let simulation = Simulation(seed: 8)
     let server = simulation.addNode("server")
     let client = simulation.addNode("client")
-    let listener = server.listen(.udp)
+    // So slow that every heartbeat of the first 12 s is a confirmation.
+    var options = ConnectionOptions()
+    options.heartbeat = .seconds(50)
+    options.lost = .seconds(150)
+    let listener = server.listen(.udp, options: options)
     _ = try #require(server.wait(for: .listening))
     var times: [UInt64] = []
     simulation.onDatagram = { datagram in
       guard datagram.kind == .heartbeat, datagram.from.ip == client.ip else { return true }
       times.append(simulation.now.nanoseconds / 1_000_000)
-      return false
+      return times.count > lost
     }
-    _ = client.connect(.udp, to: server.address(of: listener))
+    _ = client.connect(.udp, to: server.address(of: listener), options: options)
     let setup = try #require(client.wait(for: .connectionSetup)).time.nanoseconds / 1_000_000
-    simulation.run(for: .milliseconds(4500))
-    #expect(times.map { ($0 - setup) / 10 } == [0, 50, 100, 200, 400])
+    simulation.run(for: .seconds(12))
+    let expected: [UInt64] = [0, 50, 100, 200, 400]
+    #expect(times.map { ($0 - setup) / 10 } == Array(expected.prefix(lost + 1)))
+    #expect(server.log.count(.connectionReady) == (lost < 5 ? 1 : 0))
     simulation.onDatagram = nil
     finishAll(simulation)
   }
@@ -371,18 +379,29 @@ struct SessionTests {
     pair.finish()
   }
 
-  @Test("A bounced datagram is a hint that loses nobody whose server comes back")
+  @Test("What bounces has the server asked for a sign at once, and loses nobody who gives it")
   func bounced() throws {
     let pair = try Pair(.udp)
     pair.run(for: .seconds(20))
-    pair.server.pause()
-    pair.client.enter {
-      pair.client.endpoint.bounced(
-        SocketID(rawValue: 0), .refused, systemError: 111, at: pair.client.now)
+    var challenges = 0
+    pair.simulation.onDatagram = { datagram in
+      if datagram.kind == .challenge, datagram.from.ip == pair.client.ip { challenges += 1 }
+      return true
     }
-    pair.server.resume()
+    for asked in 1...2 {
+      for _ in 0..<3 {
+        pair.client.enter {
+          pair.client.endpoint.bounced(
+            SocketID(rawValue: 0), .refused, systemError: 111, at: pair.client.now)
+        }
+      }
+      #expect(challenges == asked, "once until the suspicion is over")
+      pair.run(for: .seconds(5))
+      #expect(challenges == asked)
+    }
     pair.run(for: .seconds(60))
     #expect(pair.client.log.count(.connectionLost) == 0)
+    pair.simulation.onDatagram = nil
     pair.finish()
   }
 

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Starting to listen and to connect")
+@Suite("Starting to listen and to connect", .transitions)
 struct SetupTests {
   private let simulation = Simulation()
 
@@ -51,6 +51,26 @@ struct SetupTests {
     let event = try #require(client.wait(for: .connectionSetupError))
     #expect(event.status == .timedOut)
     #expect(event.time.since(start) >= .seconds(10) && event.time.since(start) < .seconds(11))
+    finishAll(simulation)
+  }
+
+  @Test("A TCP connection that the network never answers times out, and leaves no socket behind")
+  func unansweredStream() throws {
+    let server = simulation.addNode("server")
+    let listener = server.listen(.tcp)
+    _ = try #require(server.wait(for: .listening))
+    let client = simulation.addNode("client")
+    simulation.change(server, client) { $0.isUp = false }
+    let start = simulation.now
+    _ = client.connect(.tcp, to: server.address(of: listener))
+    simulation.run(for: .milliseconds(9900))
+    #expect(client.log.total == 0 && client.openSockets == 1)
+    let event = try #require(client.wait(for: .connectionSetupError))
+    #expect(event.status == .timedOut && event.time == start + .seconds(10))
+    #expect(client.openSockets == 0)
+    simulation.change(server, client) { $0.isUp = true }
+    simulation.run(for: .seconds(5))
+    #expect(server.openSockets == 1 && client.log.total == 1)
     finishAll(simulation)
   }
 
@@ -114,6 +134,39 @@ struct SetupTests {
     let host = Locator.Host.name(Array("nobody.example".utf8))
     _ = client.connect(to: Locator(transport: transport, host: host, port: 80))
     #expect(try #require(client.wait(for: .connectionSetupError)).status == .resolve)
+    finishAll(simulation)
+  }
+
+  @Test("A name that is not resolved in time gives the time-out", arguments: bothTransports)
+  func resolvedTooLate(transport: Transport) throws {
+    let client = simulation.addNode("client")
+    simulation.names["box.example"] = [client.ip]
+    simulation.resolveTime = .seconds(11)
+    let start = simulation.now
+    let host = Locator.Host.name(Array("box.example".utf8))
+    let handle = client.connect(to: Locator(transport: transport, host: host, port: 80))
+    let event = try #require(client.wait(for: .connectionSetupError))
+    #expect(event.status == .timedOut && event.time == start + .seconds(10))
+    #expect(client.actions.contains(.forgetName(handle)))
+    simulation.run(for: .seconds(5))
+    #expect(client.log.total == 1 && client.openSockets == 0)
+    finishAll(simulation)
+  }
+
+  @Test("Disconnecting while the name is resolved cancels it", arguments: bothTransports)
+  func cancelledName(transport: Transport) throws {
+    let client = simulation.addNode("client")
+    simulation.names["box.example"] = [client.ip]
+    simulation.resolveTime = .seconds(2)
+    let host = Locator.Host.name(Array("box.example".utf8))
+    let handle = client.connect(to: Locator(transport: transport, host: host, port: 80))
+    simulation.run(for: .seconds(1))
+    #expect(client.disconnect(handle) == .ok)
+    let event = try #require(client.wait(for: .connectionSetupError, within: .milliseconds(1)))
+    #expect(event.status == .cancelled)
+    #expect(client.actions.contains(.forgetName(handle)))
+    simulation.run(for: .seconds(5))
+    #expect(client.log.total == 1 && client.openSockets == 0)
     finishAll(simulation)
   }
 

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("What sockets and names do to an endpoint")
+@Suite("What sockets and names do to an endpoint", .transitions)
 struct SocketTests {
   private let simulation = Simulation(seed: 18)
 
@@ -172,6 +172,29 @@ struct SocketTests {
     simulation.run(for: .milliseconds(100))
     #expect(server.log.all(.message).map(\.text) == ["small"])
     #expect(client.counters(of: handle)?.queuedMessages == 0)
+    finishAll(simulation)
+  }
+
+  @Test(
+    "A reliable message queued before the setup that the peer does not accept has that outcome",
+    arguments: bothTransports)
+  func earlyReliableTooBig(transport: Transport) throws {
+    let server = simulation.addNode("server")
+    var options = ConnectionOptions()
+    options.maxMessageBytes = 10
+    let listener = server.listen(transport, options: options)
+    _ = try #require(server.wait(for: .listening))
+    let client = simulation.addNode("client")
+    let handle = client.connect(transport, to: server.address(of: listener))
+    for (context, size) in [11, 10, 2000].enumerated() {
+      let bytes = [UInt8](repeating: 1, count: size)
+      #expect(client.sendReliably(bytes, to: handle, outcome: UInt(context)) == .ok)
+    }
+    _ = try #require(client.wait(for: .delivered))
+    #expect(client.log.string() == "connectionSetup undelivered undelivered delivered")
+    #expect(client.undelivered == [0: .tooBig, 2: .tooBig] && client.deliveredContexts == [1])
+    #expect(client.dropped(.tooBig) == 2 && client.counters(of: handle)?.queuedMessages == 0)
+    #expect(server.log.all(.message).map(\.bytes.count) == [10])
     finishAll(simulation)
   }
 

@@ -1,7 +1,7 @@
 import MsgBox
 import Testing
 
-@Suite("Streams")
+@Suite("Streams", .transitions)
 struct StreamTests {
   private let simulation = Simulation(seed: 4)
 

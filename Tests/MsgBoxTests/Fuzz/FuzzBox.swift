@@ -328,7 +328,7 @@ final class FuzzBox {
   private func flush() {
     var buffer = [UInt8](repeating: 0, count: WireFormat.maxDatagram)
     var count = 0
-    endpoint.beginTurn()
+    endpoint.beginTurn(at: now)
     while let transmit = poll(&buffer) {
       count += 1
       hold(transmit.count <= WireFormat.maxDatagram)

@@ -132,6 +132,20 @@ import Testing
     }
   }
 
+  @Test("A train that cannot go where it is to go says nothing of others")
+  func nowhere() throws {
+    let server = try UDPSocket.bind(host: loopback, port: 0, bufferBytes: 65536)
+    let batch = try #require(DatagramBatch())
+    var trains = Trains()
+    let nowhere = Address(ip: IPAddress(v4: 0x7f00_0001), port: 0)
+    for index in 0..<2 { batch.put([1, 2], at: index, to: nowhere) }
+    #expect(throws: Errno.invalidArgument) {
+      try batch.send(
+        0..<2, on: server.descriptor.rawValue, isIPv6: false, isConnected: false, trains: &trains)
+    }
+    #expect(trains.areSupported)
+  }
+
   @Test("A train that is too large for its path goes in pieces, later ones do not")
   func tooLarge() throws {
     guard try isSupported else { return }

@@ -1,7 +1,8 @@
 import MsgBox
 
 /// A server and its clients over bad links for a long time: every other client asks and sends
-/// reliably once a minute, the others are idle; each changes its address now and then.
+/// reliably once a minute, the others are idle; each changes its address now and then. Of the idle
+/// ones a few take turns in closing their connection and coming again, one a minute.
 final class Day {
   let simulation: Simulation
   let server: Node
@@ -14,9 +15,16 @@ final class Day {
   /// Connections that ended by themselves, each followed by another; what they took along is not
   /// counted as sent.
   private(set) var losses = 0
+  /// Connections that their clients closed, each followed by another.
+  private(set) var departures = 0
 
   private var address = Address.unspecified
   private var connections: [Handle] = []
+  private var firstConnections: [Handle] = []
+  private var isLeaving: [Bool]
+  /// What the server holds, and all clients together, since `lookAfresh`.
+  private(set) var serverHolds: InventoryRange
+  private(set) var clientsHold: InventoryRange
   /// The numbers of the next messages: of those that each client sends, of those that come back,
   /// and by connection of those that the server gets.
   private var nextSent: [UInt32]
@@ -29,6 +37,9 @@ final class Day {
     clients = (0..<count).map { [simulation] in simulation.addNode("client \($0)") }
     nextSent = [UInt32](repeating: 0, count: count)
     nextEcho = nextSent
+    isLeaving = [Bool](repeating: false, count: count)
+    serverHolds = InventoryRange(Inventory(server))
+    clientsHold = InventoryRange(Inventory(sum: clients))
     for node in simulation.nodes { node.log.isCountingOnly = true }
     server.onEvent = { [unowned self] _, event in serve(event) }
     for (index, client) in clients.enumerated() {
@@ -42,6 +53,7 @@ final class Day {
     simulation.run(within: .seconds(5)) { server.log.count(.listening) == 1 }
     address = server.address(of: listener)
     connections = clients.map { $0.connect(.udp, to: address) }
+    firstConnections = connections
     simulation.run(within: .seconds(30)) { server.log.count(.connectionReady) == clients.count }
     return server.log.count(.connectionReady) == clients.count
   }
@@ -51,16 +63,64 @@ final class Day {
   func minute(_ number: Int, addressesChangeEvery period: Int) {
     let gap = Interval(nanoseconds: 60_000_000_000 / UInt64(clients.count))
     for index in clients.indices {
-      if period > 0, (number + index) % period == 0 {
-        clients[index].rebind(connections[index])
-        addressChanges += 1
-      }
-      if index % 2 == 0 { talk(index) }
+      if period > 0, (number + index) % period == 0 { changeAddress(index) }
+      if isTalker(index) { talk(index) }
+      if index == leaver(number) { leave(index) }
       simulation.run(for: gap)
+      if index % 20 == 0 { look() }
+    }
+  }
+
+  // MARK: What is held
+
+  func lookAfresh() {
+    serverHolds = InventoryRange(Inventory(server))
+    clientsHold = InventoryRange(Inventory(sum: clients))
+  }
+
+  private func look() {
+    serverHolds.add(Inventory(server))
+    clientsHold.add(Inventory(sum: clients))
+  }
+
+  // MARK: Who does what
+
+  private func isTalker(_ index: Int) -> Bool { index % 2 == 0 }
+
+  /// Who closes its connection in a minute. Of some the address has just changed: the server cannot
+  /// tell that close from a forged one, and loses them by their silence.
+  private func leaver(_ minute: Int) -> Int { minute % (clients.count / 10) * 10 + 9 }
+
+  /// Idle for all of the time.
+  private var idle: [Int] { clients.indices.filter { !isTalker($0) && $0 % 10 != 9 } }
+
+  var idleCount: Int { idle.count }
+
+  /// The heartbeats of the one that has sent the fewest, and the most.
+  var idleBeats: ClosedRange<UInt64> {
+    let beats = idle.map { clients[$0].counters.heartbeatsSent }
+    return (beats.min() ?? 0)...(beats.max() ?? 0)
+  }
+
+  /// How many of them have the connection that they began with, and it is open.
+  var idleThroughout: Int {
+    idle.count { index in
+      connections[index] == firstConnections[index]
+        && clients[index].guarantees.openConnections == [connections[index]]
     }
   }
 
   // MARK: The programs
+
+  private func changeAddress(_ index: Int) {
+    clients[index].rebind(connections[index])
+    addressChanges += 1
+  }
+
+  private func leave(_ index: Int) {
+    guard clients[index].disconnect(connections[index]) == .ok else { return }
+    isLeaving[index] = true
+  }
 
   private func talk(_ index: Int) {
     gets += 1
@@ -84,6 +144,7 @@ final class Day {
     case .message:
       check(event, &nextReceived[event.handle, default: 0], "the server")
       _ = server.sendReliably(event.bytes, to: event.handle, channel: 1)
+    case .connectionClosed, .connectionLost: nextReceived[event.handle] = nil
     default: break
     }
   }
@@ -100,7 +161,8 @@ final class Day {
   }
 
   private func comeAgain(_ index: Int) {
-    losses += 1
+    if isLeaving[index] { departures += 1 } else { losses += 1 }
+    isLeaving[index] = false
     sent -= Int(nextSent[index] - nextEcho[index])
     nextSent[index] = 0
     nextEcho[index] = 0
@@ -118,7 +180,9 @@ final class Day {
 
   /// The programs of the nodes stop; what is under way arrives.
   func end() {
-    simulation.run(within: .seconds(120)) { echoes == sent }
+    simulation.run(within: .seconds(120)) {
+      echoes == sent && server.log.count(.connectionReady) == clients.count + losses + departures
+    }
     server.onEvent = nil
     for client in clients { client.onEvent = nil }
   }

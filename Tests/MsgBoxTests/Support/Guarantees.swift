@@ -18,10 +18,10 @@ struct Guarantees {
   private let name: String
   private let report: (String) -> Void
   private var records: [Handle: Record] = [:]
-  /// The contexts of the gets that wait. Beside the records, so that looking at one of those copies
-  /// no set.
-  private var gets: [Handle: Set<UInt>] = [:]
-  /// What the handles of gets name, and which were cancelled.
+  /// The gets that wait, by their contexts. Beside the records, so that looking at one of those
+  /// copies no dictionary.
+  private var gets: [Handle: [UInt: Handle]] = [:]
+  /// What the handles of gets that wait name, and which were cancelled.
   private var getsByHandle: [Handle: (connection: Handle, context: UInt)] = [:]
   private var cancelled: Set<UInt> = []
   private var ledger = SendLedger()
@@ -107,7 +107,7 @@ struct Guarantees {
   mutating func getBegan(_ handle: Handle, _ context: UInt, _ get: Handle) {
     ledger.sent(handle)
     getsByHandle[get] = (handle, context)
-    if !gets[handle, default: []].insert(context).inserted {
+    if gets[handle, default: [:]].updateValue(get, forKey: context) != nil {
       fail("the test uses the context \(context) twice")
     }
   }
@@ -115,7 +115,7 @@ struct Guarantees {
   mutating func cancelled(_ get: Handle, _ status: Status) {
     guard status == .ok else { return }
     guard let known = getsByHandle.removeValue(forKey: get),
-      gets[known.connection]?.contains(known.context) == true
+      gets[known.connection]?[known.context] != nil
     else { return fail("a get that does not wait is cancelled") }
     cancelled.insert(known.context)
   }
@@ -220,7 +220,9 @@ struct Guarantees {
       return fail("\(event.kind) outside of a connection's life")
     }
     if event.kind == .reply, !record.isOpen { fail("a reply before the setup") }
-    if gets[event.handle]?.remove(event.getContext) == nil {
+    if let get = gets[event.handle]?.removeValue(forKey: event.getContext) {
+      getsByHandle[get] = nil
+    } else {
       fail("\(event.kind) to no get that waits (context \(event.getContext))")
     }
     checkCancelled(event)

@@ -234,7 +234,7 @@ final class Node {
 
   private func drainTransmits() -> Bool {
     var any = false
-    endpoint.beginTurn()
+    endpoint.beginTurn(at: now)
     while let transmit = nextTransmit() {
       any = true
       guard let socket = socket(transmit.socket) else {
@@ -261,7 +261,7 @@ final class Node {
 
   /// The bytes of the next datagram of the endpoint, for tests that drive it themselves.
   func takeDatagram() -> [UInt8]? {
-    endpoint.beginTurn()
+    endpoint.beginTurn(at: now)
     return nextTransmit().map { Array(transmitBuffer[..<$0.count]) }
   }
 

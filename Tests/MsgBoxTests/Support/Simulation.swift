@@ -18,6 +18,9 @@ final class Simulation {
   /// Sees each datagram before its link does; false drops it.
   var onDatagram: ((Datagram) -> Bool)?
   private(set) var violations: [String] = []
+  /// Datagrams that were given to a link, and those that it lost.
+  private(set) var datagramsSent = 0
+  private(set) var datagramsLost = 0
 
   private var queue = WorkQueue()
   private var hosts: [IPAddress: Node] = [:]
@@ -158,9 +161,10 @@ final class Simulation {
   func transmit(_ datagram: Datagram) {
     if let onDatagram, !onDatagram(datagram) { return }
     let link = link(from: datagram.from.ip, to: datagram.to.ip)
-    for arrival in link.arrivals(count: datagram.bytes.count, at: now, random: &random) {
-      queue.add(.datagram(datagram), at: arrival)
-    }
+    let arrivals = link.arrivals(count: datagram.bytes.count, at: now, random: &random)
+    datagramsSent += 1
+    if arrivals.isEmpty { datagramsLost += 1 }
+    for arrival in arrivals { queue.add(.datagram(datagram), at: arrival) }
   }
 
   private func arrive(_ datagram: Datagram) {

@@ -11,16 +11,34 @@ import Testing
     rows = try Document("notes.md").table(under: "Transitions")
   }
 
-  /// The tests of the suite, as `Suite.function`.
-  private func tests() throws -> Set<String> {
+  /// The lines of each file of the tests.
+  private func files() throws -> [[Substring]] {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent()
     let paths = FileManager.default.enumerator(at: root, includingPropertiesForKeys: nil)
+    let files = try #require(paths).compactMap { $0 as? URL }.filter { $0.pathExtension == "swift" }
+    return try files.map { try String(contentsOf: $0, encoding: .utf8).split(separator: "\n") }
+  }
+
+  /// The suites with `TransitionTrait`.
+  private func markedSuites() throws -> Set<String> {
+    var suites: Set<String> = []
+    for lines in try files() {
+      for (line, next) in zip(lines, lines.dropFirst())
+      where line.hasPrefix("@Suite(") && line.hasSuffix(", .transitions)") {
+        if let suite = name(after: "struct ", next) { suites.insert(suite) }
+      }
+    }
+    return suites
+  }
+
+  /// The tests of the suite, as `Suite.function`.
+  private func tests() throws -> Set<String> {
     var tests: Set<String> = []
-    for case let file as URL in try #require(paths) where file.pathExtension == "swift" {
+    for lines in try files() {
       var suite = ""
       var isMarked = false
-      for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+      for line in lines {
         if let name = name(after: "struct ", line) ?? name(after: "extension ", line) {
           suite = name
         }
@@ -51,6 +69,15 @@ import Testing
       #expect(!names.isEmpty, "\(row)")
       for name in names where !tests.contains(name) { Issue.record("no test \(name): \(row)") }
     }
+  }
+
+  @Test("Every test of a row that the core tells of is in a suite that holds it against the table")
+  func told() throws {
+    let suites = Set(
+      TransitionTable.rows.filter(\.isTold).flatMap(\.tests).map { $0.prefix { $0 != "." } })
+    #expect(suites.count >= 15)
+    let marked = try markedSuites()
+    for suite in suites { #expect(marked.contains(String(suite)), "\(suite) lacks the trait") }
   }
 
   @Test("Every state of the code is in it, and is come to and left")

@@ -66,7 +66,8 @@
     /// Tells the core what the program has taken, so that more may come.
     private func reportTaken() {
       for (owner, taken) in driver.backlog.collectTaken() {
-        box.loop.endpoint.untaken(owner, messages: -taken.messages, bytes: -taken.bytes)
+        box.loop.endpoint.untaken(
+          owner, messages: -taken.messages, bytes: -taken.bytes, connections: -taken.connections)
       }
     }
 
@@ -222,13 +223,12 @@
     }
 
     /// Gives an event to the program. What the program does not take at once counts against the
-    /// receive marks.
+    /// receive marks, and the connections of its listener.
     private func keep(_ event: Event, _ core: CoreEvent) {
       let owner = core.listener == .none ? core.handle : core.listener
-      guard let bytes = driver.backlog.append(OwnedEvent(copying: event), of: owner) else {
-        return
-      }
-      box.loop.endpoint.untaken(owner, messages: 1, bytes: bytes)
+      guard let kept = driver.backlog.append(OwnedEvent(copying: event), of: owner) else { return }
+      box.loop.endpoint.untaken(
+        owner, messages: kept.messages, bytes: kept.bytes, connections: kept.connections)
       reportTaken()
     }
 

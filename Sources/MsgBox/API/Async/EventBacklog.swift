@@ -2,13 +2,15 @@
   import Synchronization
 
   /// The events that nobody has taken yet. Messages and requests are bounded by the receive marks
-  /// of the core, which the thread of the box tells what waits here; all others follow from what
-  /// the program has begun.
+  /// of the core, and new connections of a listener, each with its end, by what it may have at once:
+  /// the thread of the box tells the core what waits here. All others follow from what the program
+  /// has begun.
   final class EventBacklog: Sendable {
-    /// Messages and requests, and their bytes.
+    /// Messages and requests, and their bytes; and new connections of a listener.
     struct Tally: Equatable, Sendable {
       var messages = 0
       var bytes = 0
+      var connections = 0
     }
 
     fileprivate typealias Taker = CheckedContinuation<OwnedEvent?, Never>
@@ -45,17 +47,17 @@
     /// Gives an event to who waits for one, or keeps it.
     ///
     /// - Parameter owner: The listener of its connection, or the connection at a client.
-    /// - Returns: The bytes of a message or request that was kept; nil if there is none.
-    func append(_ event: OwnedEvent, of owner: Handle) -> Int? {
-      let bytes = event.messageBytes
+    /// - Returns: What was kept that counts; nil if there is none.
+    func append(_ event: OwnedEvent, of owner: Handle) -> Tally? {
+      let tally = event.tally
       let taker: Taker? = state.withLock { state in
         if !state.takers.isEmpty { return state.takers.removeFirst().taker }
         state.events.append(Kept(event: event, owner: owner))
-        if let bytes { state.waiting[owner, default: Tally()].add(bytes) }
+        if let tally { state.waiting[owner, default: Tally()].add(tally) }
         return nil
       }
       taker?.resume(returning: event)
-      return taker == nil ? bytes : nil
+      return taker == nil ? tally : nil
     }
 
     /// What was taken since the last time, by listener or client connection. For the thread of the
@@ -128,42 +130,49 @@
         events.removeFirst(head)
         head = 0
       }
-      guard let bytes = kept.event.messageBytes else { return (kept.event, false) }
-      return (kept.event, noteTaken(bytes, of: kept.owner))
+      guard let tally = kept.event.tally else { return (kept.event, false) }
+      return (kept.event, noteTaken(tally, of: kept.owner))
     }
 
-    /// Counts a message that is taken. The thread of the box is woken when a quarter of what it
+    /// Counts what is taken. The thread of the box is woken when a quarter of what it
     /// believes to wait does not any more: often enough that nobody is kept out by what is gone,
     /// and not for each message.
-    private mutating func noteTaken(_ bytes: Int, of owner: Handle) -> Bool {
+    private mutating func noteTaken(_ tally: EventBacklog.Tally, of owner: Handle) -> Bool {
       var rest = waiting[owner] ?? EventBacklog.Tally()
-      rest.subtract(bytes)
-      waiting[owner] = rest.messages > 0 ? rest : nil
-      taken[owner, default: EventBacklog.Tally()].add(bytes)
+      rest.subtract(tally)
+      waiting[owner] = rest == EventBacklog.Tally() ? nil : rest
+      taken[owner, default: EventBacklog.Tally()].add(tally)
       guard !isCollecting, !hasFinished, let gone = taken[owner] else { return false }
       isCollecting =
-        gone.messages * 3 >= rest.messages || gone.bytes > 0 && gone.bytes * 3 >= rest.bytes
+        isMuch(gone.messages, rest.messages) || isMuch(gone.bytes, rest.bytes)
+        || isMuch(gone.connections, rest.connections)
       return isCollecting
     }
+
+    private func isMuch(_ gone: Int, _ rest: Int) -> Bool { gone > 0 && gone * 3 >= rest }
   }
 
   extension EventBacklog.Tally {
-    fileprivate mutating func add(_ count: Int) {
-      messages += 1
-      bytes += count
+    fileprivate mutating func add(_ other: Self) {
+      messages += other.messages
+      bytes += other.bytes
+      connections += other.connections
     }
 
-    fileprivate mutating func subtract(_ count: Int) {
-      messages -= 1
-      bytes -= count
+    fileprivate mutating func subtract(_ other: Self) {
+      messages -= other.messages
+      bytes -= other.bytes
+      connections -= other.connections
     }
   }
 
   extension OwnedEvent {
-    /// The bytes of a message or request; nil for the others.
-    fileprivate var messageBytes: Int? {
+    /// What it counts for; nil if for nothing.
+    fileprivate var tally: EventBacklog.Tally? {
       switch self {
-      case .message(_, let bytes), .request(_, let bytes): bytes.count
+      case .message(_, let bytes), .request(_, let bytes):
+        EventBacklog.Tally(messages: 1, bytes: bytes.count)
+      case .connectionReady: EventBacklog.Tally(connections: 1)
       default: nil
       }
     }
