@@ -18,6 +18,7 @@ typedef struct {
   const char *name;
   void (*run)(Attack *attack);
   int is_answered; /* it speaks as a peer does, and may be answered with more than it sends */
+  int keeps_buffers; /* the server keeps those of large messages, up to 32 MiB of them, for others */
 } AttackKind;
 
 extern const AttackKind udp_attacks[], tcp_attacks[], replay_attacks[], implicit_attacks[];

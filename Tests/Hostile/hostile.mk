@@ -8,7 +8,7 @@ HOSTILE_PROGRAMS = $(addprefix $(HOSTILE)/,hostile flood restart soak)
 
 # Datagrams of each flood; milliseconds of each attack.
 FLOOD = 10000000
-HOSTILE_MS = 1000
+HOSTILE_MS = 1200
 # Of a soak.
 MINUTES = 10
 SOAK_SECONDS = $$(($(MINUTES) * 60))

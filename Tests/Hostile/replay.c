@@ -98,5 +98,5 @@ static void replay(Attack *attack) {
   close(front), close(back.fd), close(elsewhere.fd);
 }
 
-const AttackKind replay_attacks[] = {{"udp recorded traffic again, from the same and another address", replay, 0}};
+const AttackKind replay_attacks[] = {{"udp recorded traffic again, from the same and another address", replay, 0, 0}};
 const int replay_attack_count = 1;

@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <malloc.h>
 #include <signal.h>
 
 enum { most_ready = 4096, largest_message = 1 << 20, held_bytes = 16 << 20, finish_ms = 20000 };
@@ -75,6 +76,8 @@ static int port_of(int index) { return listeners[index].id != 0 ? msg_local_port
 static void tell(int control) {
   report.resident_kib = resident_kib(getpid());
   report.descriptors = (uint64_t)descriptors_of(getpid());
+  struct mallinfo2 heap = mallinfo2();
+  report.heap_kib = (uint64_t)(heap.uordblks + heap.hblkhd) / 1024;
   report.statistics.size = sizeof report.statistics;
   CHECK_CODE(msg_box_statistics(msg_default_box(), &report.statistics), MSG_OK);
   for (uint32_t reason = 0; reason < drop_reasons; reason++)

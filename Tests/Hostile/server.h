@@ -18,6 +18,7 @@ enum { drop_reasons = 64 };
 
 typedef struct {
   uint64_t resident_kib, descriptors;
+  uint64_t heap_kib;           /* what is allocated and not freed; resident memory has holes beside it */
   uint64_t ready, ended;       /* connections since it began */
   uint64_t requests, messages; /* and what they brought */
   uint64_t counted;            /* requests with counted_mark */

@@ -35,7 +35,10 @@ static size_t make_bare(uint8_t *at, void *random) {
   return header_bytes + 8;
 }
 
-static void implicit(Attack *attack) { forge_until_end(attack, attack->ports.implicit_port, 0, 0, make_bare); }
+/* From 10000 sources, so that there are as many peers at once whenever it is done. */
+static void implicit(Attack *attack) {
+  forge_until_end(attack, attack->ports.implicit_port, 0x7f010000, 10000, make_bare);
+}
 
 /* Other protocols and versions, kinds that are reserved, empty bodies. */
 static size_t make_foreign(uint8_t *at, void *random) {
@@ -227,29 +230,29 @@ static void swap(Attack *attack) {
 }
 
 const AttackKind udp_attacks[] = {
-    {"udp noise from anywhere", noise, 0},
-    {"udp hellos from forged sources", hellos, 0},
-    {"udp hellos from the prefix of the service", near_hellos, 0},
-    {"udp half handshakes", half_handshakes, 0},
-    {"udp packets of unknown sessions", unknown, 0},
-    {"udp other protocols and versions", foreign, 0},
-    {"udp forged closes", closes, 0},
-    {"udp hellos, noise, unknown sessions, STUN", mixed, 0},
-    {"udp a peer that lies about sizes", lies, 0},
-    {"udp a peer with oversized datagrams", oversized, 0},
-    {"udp fragments that contradict and overlap", overlaps, 0},
-    {"udp fragments of messages that never end", beginnings, 0},
-    {"udp reliable messages that never end", reliable_beginnings, 1},
-    {"udp acks of what was never sent", acks, 0},
-    {"udp path challenges", challenges, 0},
-    {"udp path responses to nothing", responses, 0},
-    {"udp a peer that floods small messages", messages, 0},
-    {"udp requests that are never answered", unanswered, 1},
-    {"udp a peer that does not read replies", never_reads, 1},
-    {"udp two peers with swapped sessions", swap, 0},
+    {"udp noise from anywhere", noise, 0, 0},
+    {"udp hellos from forged sources", hellos, 0, 0},
+    {"udp hellos from the prefix of the service", near_hellos, 0, 0},
+    {"udp half handshakes", half_handshakes, 0, 0},
+    {"udp packets of unknown sessions", unknown, 0, 0},
+    {"udp other protocols and versions", foreign, 0, 0},
+    {"udp forged closes", closes, 0, 0},
+    {"udp hellos, noise, unknown sessions, STUN", mixed, 0, 0},
+    {"udp a peer that lies about sizes", lies, 0, 0},
+    {"udp a peer with oversized datagrams", oversized, 0, 0},
+    {"udp fragments that contradict and overlap", overlaps, 0, 0},
+    {"udp fragments of messages that never end", beginnings, 0, 0},
+    {"udp reliable messages that never end", reliable_beginnings, 1, 0},
+    {"udp acks of what was never sent", acks, 0, 0},
+    {"udp path challenges", challenges, 0, 0},
+    {"udp path responses to nothing", responses, 0, 0},
+    {"udp a peer that floods small messages", messages, 0, 0},
+    {"udp requests that are never answered", unanswered, 1, 0},
+    {"udp a peer that does not read replies", never_reads, 1, 0},
+    {"udp two peers with swapped sessions", swap, 0, 0},
 };
 const int udp_attack_count = sizeof udp_attacks / sizeof *udp_attacks;
 
 /* It leaves connections behind that go by themselves, so it comes last. */
-const AttackKind implicit_attacks[] = {{"udp bare headers to a listener of implicit peers", implicit, 0}};
+const AttackKind implicit_attacks[] = {{"udp bare headers to a listener of implicit peers", implicit, 0, 0}};
 const int implicit_attack_count = 1;

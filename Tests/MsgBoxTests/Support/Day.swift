@@ -102,6 +102,9 @@ final class Day {
     return (beats.min() ?? 0)...(beats.max() ?? 0)
   }
 
+  /// Connections that the clients were told to be set up.
+  var setups: Int { clients.reduce(0) { $0 + $1.log.count(.connectionSetup) } }
+
   /// How many of them have the connection that they began with, and it is open.
   var idleThroughout: Int {
     idle.count { index in
@@ -181,7 +184,7 @@ final class Day {
   /// The programs of the nodes stop; what is under way arrives.
   func end() {
     simulation.run(within: .seconds(120)) {
-      echoes == sent && server.log.count(.connectionReady) == clients.count + losses + departures
+      echoes == sent && server.log.count(.connectionReady) == setups
     }
     server.onEvent = nil
     for client in clients { client.onEvent = nil }

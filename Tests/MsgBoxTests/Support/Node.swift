@@ -225,7 +225,7 @@ final class Node {
     var any = false
     while let action = endpoint.pollAction() {
       any = true
-      actions.append(action)
+      if !log.isCountingOnly { actions.append(action) }
       perform(action)
       if drainEvents() { any = true }
     }
