@@ -107,11 +107,12 @@ struct DayTests {
     #expect(late.clients.least.exceeding(early.clients.least.numbers.map { $0 + chance }) == [])
   }
 
-  /// The simulation itself keeps some hundred bytes for each connection that has ended. Eight bytes
-  /// for each message and get are more than this after a day.
+  /// What fills slowly and has its bounds: ranges of numbers between which one was lost for good, 256
+  /// of each connection, and buffers that are kept for the next large messages, 64 of each box. Some
+  /// 50 bytes for each message are more than this after a day; `make soak` finds less.
   private func heapStays(_ course: Course) {
     guard let first = course.heaps.first, let last = course.heaps.last else { return }
-    #expect(last - first < 2 << 20, "from \(first) to \(last) bytes")
+    #expect(last - first < 12 << 20, "from \(first) to \(last) bytes")
   }
 
   private func everythingArrives(_ day: Day) {
