@@ -43,7 +43,7 @@ swift_tests() {
   log=$logs/${name//[^A-Za-z0-9]/-}.log
   xml=$PWD/$logs/${name//[^A-Za-z0-9]/-}.xml
   rm -f "$xml"
-  timeout --kill-after=10 "$limit" "$SWIFT" test --disable-xctest --disable-index-store --xunit-output "$xml" "$@" \
+  timeout --kill-after=10 "$limit" "$SWIFT" test --disable-xctest --xunit-output "$xml" "$@" \
     >"$log" 2>&1 </dev/null || status=$?
   if [ -f "$xml" ]; then
     run=$(attribute tests "$xml")

@@ -7,7 +7,7 @@
 
 enum {
   servers = 3, guests = 8, heartbeat_ms = 200, lost_ms = 3000, most_samples_kept = 1 << 16,
-  peace_ms = 30000, growth_kib = 512
+  peace_ms = 30000, growth_kib = 1024
 };
 
 static uint64_t seed;
