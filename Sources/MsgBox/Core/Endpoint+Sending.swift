@@ -280,20 +280,22 @@ extension Endpoint {
   /// its marks a box has for all connections, each the same.
   @inline(never)
   private func hasShare(_ traffic: Traffic, _ bytes: Int) -> Bool {
-    let all = 16 * max(connections.count, 1)
-    return traffic.queuedMessages < max(Int(limits.sendMarkMessages) / all, 1)
-      && traffic.queuedBytes + bytes <= byteShare(of: all)
+    traffic.queuedMessages < max(Int(limits.sendMarkMessages) / shares, 1)
+      && traffic.queuedBytes + bytes <= byteShare
   }
 
+  /// Of a sixteenth of the marks each connection has one.
+  private var shares: Int { 16 * max(connections.count, 1) }
+
   /// One small message at least.
-  private func byteShare(of all: Int) -> Int {
-    max(Int(clamping: limits.sendMarkBytes) / all, WireFormat.maxDatagram)
+  private var byteShare: Int {
+    max(Int(clamping: limits.sendMarkBytes) / shares, WireFormat.maxDatagram)
   }
 
   /// A send of so many bytes was refused at a mark, and the program was told so: `writable` follows.
   mutating func oweWritable(_ slot: Int, _ bytes: Int) {
     connections[slot].flags.insert(.owesWritable)
-    traffic(slot).wantsMoreThanShare = bytes > byteShare(of: 16 * max(connections.count, 1))
+    traffic(slot).wantsMoreThanShare = bytes > byteShare
     tellWritable(slot)
   }
 

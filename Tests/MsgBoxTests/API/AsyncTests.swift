@@ -19,8 +19,10 @@ struct AsyncTests {
     return names
   }
 
-  private func listen(_ box: AsyncMessageBox, _ transport: String) async throws -> String {
-    let listener = try await box.listen(on: "\(transport)://127.0.0.1:0")
+  private func listen(
+    _ box: AsyncMessageBox, _ transport: String, _ options: Options = Options()
+  ) async throws -> String {
+    let listener = try await box.listen(on: "\(transport)://127.0.0.1:0", options: options)
     let address = try await box.withBox { box in box.address(of: listener) }
     return try #require(address)
   }
@@ -30,8 +32,7 @@ struct AsyncTests {
     let (server, client) = (try AsyncMessageBox(), try AsyncMessageBox())
     var options = Options()
     options.maxConnections = 10
-    let listener = try await server.listen(on: "udp://127.0.0.1:0", options: options)
-    let address = try #require(try await server.withBox { box in box.address(of: listener) })
+    let address = try await listen(server, "udp", options)
     var came = 0
     for _ in 0..<30 {
       guard let connection = try? await client.connect(to: address) else { continue }

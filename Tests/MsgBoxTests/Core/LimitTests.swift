@@ -129,19 +129,25 @@ struct LimitTests {
     finishAll(simulation)
   }
 
-  @Test("Of streams that are refused only the last ones wait for their peer to close them")
-  func refusedStreams() throws {
-    let server = server { $0.maxRefusedStreams = 5 }
+  /// A listener with room for one, who is there: another host, where it can connect to, and his stream.
+  private func fill(_ server: Node) throws -> (host: Node, address: Address, first: RawStream) {
     var options = ConnectionOptions()
     options.maxConnections = 1
     let listener = server.listen(.tcp, options: options)
     _ = try #require(server.wait(for: .listening))
-    let host = simulation.addNode("host")
-    let first = try #require(RawStream(from: host, to: server.address(of: listener)))
+    let (host, address) = (simulation.addNode("host"), server.address(of: listener))
+    let first = try #require(RawStream(from: host, to: address))
     #expect(first.shakeHands())
+    return (host, address, first)
+  }
+
+  @Test("Of streams that are refused only the last ones wait for their peer to close them")
+  func refusedStreams() throws {
+    let server = server { $0.maxRefusedStreams = 5 }
+    let (host, address, first) = try fill(server)
     func refuse(_ count: Int) throws -> [RawStream] {
       try (0..<count).map { _ in
-        let stream = try #require(RawStream(from: host, to: server.address(of: listener)))
+        let stream = try #require(RawStream(from: host, to: address))
         stream.send(RawPacket.frame(RawPacket.hello(own: 78)))
         simulation.run(for: .milliseconds(50))
         #expect(stream.frames.last?[1] == 4)
@@ -153,8 +159,8 @@ struct LimitTests {
     // Whoever gets the place of one that has gone is none of them.
     refused[11].close()
     simulation.run(for: .milliseconds(50))
-    let silent = try #require(RawStream(from: host, to: server.address(of: listener)))
-    let second = try #require(RawStream(from: host, to: server.address(of: listener)))
+    let silent = try #require(RawStream(from: host, to: address))
+    let second = try #require(RawStream(from: host, to: address))
     first.close()
     simulation.run(for: .milliseconds(50))
     #expect(second.shakeHands(own: 79))
@@ -170,14 +176,8 @@ struct LimitTests {
   @Test("A refused stream that must not wait is reset before its close is written")
   func refusedAtOnce() throws {
     let server = server { $0.maxRefusedStreams = 0 }
-    var options = ConnectionOptions()
-    options.maxConnections = 1
-    let listener = server.listen(.tcp, options: options)
-    _ = try #require(server.wait(for: .listening))
-    let host = simulation.addNode("host")
-    let first = try #require(RawStream(from: host, to: server.address(of: listener)))
-    #expect(first.shakeHands())
-    let second = try #require(RawStream(from: host, to: server.address(of: listener)))
+    let (host, address, first) = try fill(server)
+    let second = try #require(RawStream(from: host, to: address))
     #expect(!second.shakeHands(own: 78))
     #expect(second.end == .reset(systemError: 104) && second.frames.isEmpty)
     #expect(server.openSockets == 2)

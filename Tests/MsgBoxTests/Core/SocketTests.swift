@@ -151,17 +151,24 @@ struct SocketTests {
     pair.finish()
   }
 
-  @Test(
-    "A message queued before the setup that the peer does not accept is told of",
-    arguments: bothTransports)
-  func earlyTooBig(transport: Transport) throws {
+  /// A client that is not set up yet, of a server that takes messages of up to 10 bytes.
+  private func connectToNarrow(
+    _ transport: Transport
+  ) throws -> (server: Node, client: Node, handle: Handle) {
     let server = simulation.addNode("server")
     var options = ConnectionOptions()
     options.maxMessageBytes = 10
     let listener = server.listen(transport, options: options)
     _ = try #require(server.wait(for: .listening))
     let client = simulation.addNode("client")
-    let handle = client.connect(transport, to: server.address(of: listener))
+    return (server, client, client.connect(transport, to: server.address(of: listener)))
+  }
+
+  @Test(
+    "A message queued before the setup that the peer does not accept is told of",
+    arguments: bothTransports)
+  func earlyTooBig(transport: Transport) throws {
+    let (server, client, handle) = try connectToNarrow(transport)
     #expect(client.send("small", to: handle) == .ok)
     #expect(client.send("much too big for it", to: handle) == .ok)
     #expect(client.get("this one as well", from: handle, context: 4) == .ok)
@@ -179,13 +186,7 @@ struct SocketTests {
     "A reliable message queued before the setup that the peer does not accept has that outcome",
     arguments: bothTransports)
   func earlyReliableTooBig(transport: Transport) throws {
-    let server = simulation.addNode("server")
-    var options = ConnectionOptions()
-    options.maxMessageBytes = 10
-    let listener = server.listen(transport, options: options)
-    _ = try #require(server.wait(for: .listening))
-    let client = simulation.addNode("client")
-    let handle = client.connect(transport, to: server.address(of: listener))
+    let (server, client, handle) = try connectToNarrow(transport)
     for (context, size) in [11, 10, 2000].enumerated() {
       let bytes = [UInt8](repeating: 1, count: size)
       #expect(client.sendReliably(bytes, to: handle, outcome: UInt(context)) == .ok)
